@@ -1,0 +1,1 @@
+"""The parts everything else rests on: verdicts, errors, history and the guide's requirements."""
