@@ -1,0 +1,73 @@
+# Ragdrill's commands. `make` or `make help` lists them.
+#
+# ARGS is passed on, e.g.: make verify ARGS="--case recovery"   make test ARGS="-k history -x"
+# make itself ends with 2 whatever a recipe's exit code was; the recipe's own is printed.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+ARGS ?=
+# Own tests: worker processes. Two fit a two-core machine.
+WORKERS ?= 2
+
+# Runs a command; on failure prints its exit code and what that code means.
+define told
+	@$(1); rc=$$?; \
+	if [ $$rc -ne 0 ]; then echo "make $@: exit code $$rc$(2)" >&2; fi; exit $$rc
+endef
+
+VERIFY_CODES := (1 not conformant, or not everything was shown; 2 the harness or the target's set-up failed; 4 usage; 5 nothing was shown)
+PYTEST_CODES := (1 a test failed; 2 interrupted or not collected; 4 usage; 5 no test ran)
+
+.PHONY: help
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | \
+	while IFS="$$(printf '\t')" read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+
+.PHONY: venv venv-dev
+venv:
+	@scripts/bootstrap.sh
+
+venv-dev:
+	@scripts/bootstrap.sh dev
+
+.PHONY: setup
+setup: venv ## install everything a run needs: packages, Prometheus, the corpus (called by verify)
+	@$(BIN)/python scripts/setup_system.py || \
+	echo "make setup: scripts/setup_system.py ended with exit code $$?: going on; cases that need what is missing will be skipped and reported as not shown" >&2
+	@$(BIN)/python scripts/build_corpus.py || \
+	echo "make setup: scripts/build_corpus.py ended with exit code $$?: going on; cases that need the corpus will be skipped and reported as not shown" >&2
+
+.PHONY: verify
+verify: setup ## boot the reference stack, run the conformance cases, write a report to runs/
+	$(call told,$(BIN)/ragdrill verify --profile ci $(ARGS),$(VERIFY_CODES))
+
+.PHONY: test
+test: venv ## run the harness's own tests (no stack of yours is touched)
+	$(call told,$(BIN)/python -m pytest tests --ignore=tests/defects -n $(WORKERS) $(ARGS),$(PYTEST_CODES))
+
+.PHONY: defects
+defects: setup ## prove that the cases catch the deliberate defects that they claim to catch
+	$(call told,$(BIN)/python -m pytest tests/defects $(ARGS),$(PYTEST_CODES))
+
+.PHONY: lint
+lint: venv-dev ## ruff, formatting and mypy --strict
+	$(call told,$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy)
+
+.PHONY: format
+format: venv-dev ## let ruff format the code and fix what it can
+	$(call told,$(BIN)/ruff check --fix . && $(BIN)/ruff format .)
+
+.PHONY: catalogue
+catalogue: venv ## write docs/catalogue.md from the cases (ARGS=--check only compares)
+	$(call told,$(BIN)/ragdrill catalogue $(ARGS))
+
+.PHONY: clean
+clean: ## remove caches and build litter; keeps .venv and runs/
+	@find . \( -path ./.venv -o -path ./.git -o -path ./runs \) -prune -o \
+	-type d \( -name __pycache__ -o -name '*.egg-info' -o -name .pytest_cache -o -name .mypy_cache \
+	-o -name .ruff_cache -o -name .hypothesis -o -name .tox -o -path ./build -o -path ./.ci/out \) \
+	-prune -exec rm -rf {} +
+	@echo "kept: .venv (the environment) and runs/ (evidence); remove them yourself when you mean to"
