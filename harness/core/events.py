@@ -93,6 +93,14 @@ class Note(Event):
 
 
 @dataclass(frozen=True)
+class RunSelected(Event):
+    """The ids of the cases that this run set out to run; each must come to a verdict."""
+
+    KIND: ClassVar[str] = "run.selected"
+    cases: list[str]
+
+
+@dataclass(frozen=True)
 class CaseStart(Event):
     """A case begins. ``case`` is its id ``<slug>::<name>``, ``title`` its MUST sentence."""
 
@@ -269,6 +277,7 @@ KINDS: dict[str, type[Event]] = {
         StackReady,
         StackGone,
         Note,
+        RunSelected,
         CaseStart,
         Observation,
         Measure,

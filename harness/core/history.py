@@ -49,10 +49,7 @@ class History:
             "kind": event.KIND,
         }
         record.update(dataclasses.asdict(event))  # type: ignore[call-overload]
-        line = (
-            self.redactor.redact(json.dumps(record, ensure_ascii=False, default=_plain))
-            + "\n"
-        )
+        line = self.redactor.redact(json.dumps(record, ensure_ascii=False, default=_plain)) + "\n"
         data = line.encode()
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX)

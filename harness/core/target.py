@@ -1,0 +1,143 @@
+"""The target file: which stack, through which driver, and what a run may do to it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.core.errors import UsageError
+from harness.core.registry import ROLES
+
+Permission = Literal["read", "write", "restart", "fault", "destroy"]
+ALL_PERMISSIONS: tuple[Permission, ...] = ("read", "write", "restart", "fault", "destroy")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TargetSection(_Strict):
+    """``[target]``: name, driver, and what is allowed (``None`` leaves the driver's default)."""
+
+    name: str = "reference"
+    driver: str = "embedded"
+    allow: tuple[Permission, ...] | None = None
+
+
+class RoleSection(_Strict):
+    """``[roles.<role>]``: where the role answers; ``*_env`` name variables that hold secrets."""
+
+    url: str
+    api_key_env: str | None = None
+    access_key_env: str | None = None
+    secret_key_env: str | None = None
+    bucket: str | None = None
+    adapter: str | None = None
+
+
+class ControlSection(_Strict):
+    """``[control.<role>]``: shell commands that act where we hold no process or container."""
+
+    restart: str | None = None
+    stop: str | None = None
+    start: str | None = None
+    kill: str | None = None
+
+
+class TargetFile(_Strict):
+    """A whole target file (design: "Target file")."""
+
+    target: TargetSection = Field(default_factory=TargetSection)
+    roles: dict[str, RoleSection] = Field(default_factory=dict)
+    control: dict[str, ControlSection] = Field(default_factory=dict)
+    scripts: dict[str, str] = Field(default_factory=dict)
+
+    def secret(self, role: str, field: str) -> str | None:
+        """Return the secret that ``roles.<role>.<field>_env`` names.
+
+        Raises:
+            UsageError: the variable is named in the file but not set.
+        """
+        section = self.roles.get(role)
+        variable = getattr(section, f"{field}_env", None)
+        if variable is None:
+            return None
+        value = os.environ.get(variable)
+        if not value:
+            raise UsageError(
+                f"The target file takes the {field.replace('_', ' ')} of {role} from the "
+                "environment, and it is not there.",
+                expected=f"a value in {variable}",
+                actual="not set" if value is None else "empty",
+                next_step=f"export {variable}=... and run again",
+            )
+        return value
+
+
+def load_target(path: Path) -> TargetFile:
+    """Read and check a target file.
+
+    Raises:
+        UsageError: it can't be read, is no TOML, or holds an unknown key or a wrong type; each
+            problem is named with the nearest known key.
+    """
+    try:
+        raw = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(
+            "The target file can't be read.",
+            expected="a TOML file",
+            actual=f"{path}: {error.strerror}",
+            next_step="name one with --target FILE, or leave --target away for the reference stack",
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError("The target file is no valid TOML.", actual=f"{path}: {error}") from error
+    for role in (*_keys(raw, "roles"), *_keys(raw, "control")):
+        if role not in ROLES:
+            raise UsageError(
+                f"{path}: there is no role {role!r}.",
+                expected=", ".join(ROLES),
+                actual=role,
+                next_step=_did_you_mean(role, ROLES),
+            )
+    try:
+        return TargetFile.model_validate(raw)
+    except ValidationError as error:
+        raise UsageError(f"{path} is no valid target file.\n{_explain(error)}") from error
+
+
+def _keys(raw: dict[str, Any], section: str) -> list[str]:
+    found = raw.get(section)
+    return list(found) if isinstance(found, dict) else []
+
+
+_KNOWN: dict[int, tuple[type[_Strict], ...]] = {
+    0: (TargetFile,),
+    1: (TargetSection,),
+    2: (RoleSection, ControlSection),
+}
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        line = f"  {where}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+        if problem["type"] == "extra_forbidden":
+            models = _KNOWN.get(len(problem["loc"]) - 1, ())
+            known = sorted({name for model in models for name in model.model_fields})
+            line = f"  {where}: unknown key; {_did_you_mean(str(problem['loc'][-1]), known)}"
+        elif "input" in problem:
+            line += f" (it is {problem['input']!r})"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _did_you_mean(given: str, known: list[str] | tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""pytest hooks: options, selection of cases, verdicts, the run's life, the closing summary."""
