@@ -1,0 +1,1 @@
+"""The parts of the corpus builder: documentation packages in, labelled passages out."""
