@@ -1,0 +1,1 @@
+"""Pure functions from samples, histories and contents to verdicts."""
