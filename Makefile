@@ -18,6 +18,12 @@ define told
 	if [ $$rc -ne 0 ]; then echo "make $@: exit code $$rc$(2)" >&2; fi; exit $$rc
 endef
 
+# What is left after a set-up step that could not get something.
+went_on = echo "make $@: $(1) ended with exit code $$?: going on; cases that need what is missing are skipped and reported as not shown" >&2
+
+# Where the harness keeps what it unpacks and builds (ARCHITECTURE.md, "One run").
+CACHE := $${RAGDRILL_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/ragdrill}
+
 VERIFY_CODES := (1 not conformant, or not everything was shown; 2 the harness or the target's set-up failed; 4 usage; 5 nothing was shown)
 PYTEST_CODES := (1 a test failed; 2 interrupted or not collected; 4 usage; 5 no test ran)
 
@@ -35,10 +41,12 @@ venv-dev:
 
 .PHONY: setup
 setup: venv ## install everything a run needs: packages, Prometheus, the corpus (called by verify)
-	@$(BIN)/python scripts/setup_system.py || \
-	echo "make setup: scripts/setup_system.py ended with exit code $$?: going on; cases that need what is missing will be skipped and reported as not shown" >&2
-	@$(BIN)/python scripts/build_corpus.py || \
-	echo "make setup: scripts/build_corpus.py ended with exit code $$?: going on; cases that need the corpus will be skipped and reported as not shown" >&2
+	@$(BIN)/python scripts/setup_system.py || $(call went_on,scripts/setup_system.py)
+	@corpus="$(CACHE)/corpus"; manifest="$$corpus/manifest.json"; \
+	if [ -e "$$manifest" ] && [ -z "$$(find scripts/build_corpus.py scripts/corpus -name '*.py' -newer "$$manifest")" ]; \
+	then echo "setup: corpus       $$corpus"; else \
+	echo "setup: building the corpus into $$corpus ..."; \
+	$(BIN)/python scripts/build_corpus.py --out "$$corpus" || $(call went_on,scripts/build_corpus.py); fi
 
 .PHONY: verify
 verify: setup ## boot the reference stack, run the conformance cases, write a report to runs/

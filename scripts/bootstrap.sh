@@ -123,6 +123,7 @@ uv=""
 [[ ${RAGDRILL_UV:-1} == 0 ]] || uv=$(command -v uv || true)
 
 maker=ours
+[[ ! -f $stamp ]] || maker=$(stamped maker)
 [[ ! -d $venv ]] || rmdir "$venv" 2>/dev/null || true
 if [[ -e $marker ]]; then
     if [[ $(<"$marker") != ours ]]; then
@@ -132,6 +133,8 @@ if [[ -e $marker ]]; then
     say "an earlier install was interrupted: starting afresh"
     rm -rf "$venv"
 elif [[ -f $stamp ]] && { ! venv_runs || [[ $(stamped checkout) != "$PWD" ]]; }; then
+    [[ $maker == ours ]] || die "$venv belongs to another place or its Python is gone, and this" \
+        "script did not make it. Remove it and run this again."
     say "$venv belongs to another place or its Python is gone: making a new one"
     rm -rf "$venv"
 elif [[ -f $stamp ]]; then
@@ -162,7 +165,7 @@ echo "$maker" >"$marker"
 [[ ! -f $stamp ]] || mv "$stamp" "$stamp.old"
 
 wanted=$(IFS=,; echo "${extras[*]-}")
-say "installing Ragdrill${wanted:+ with $wanted}: about 600 MB the first time, some minutes"
+say "installing Ragdrill${wanted:+ with $wanted}: about 850 MB on disk; the first time takes some minutes"
 status=0
 install -e ".${wanted:+[$wanted]}" || status=$?
 if [[ $status -ne 0 ]]; then
@@ -178,7 +181,8 @@ if [[ $status -ne 0 ]]; then
         "Nothing half-installed is used: the next run tries again."
 fi
 
-printf 'checkout=%s\nrequirements=%s\nextras=%s\n' "$PWD" "$(fingerprint)" "${extras[*]-}" >"$stamp.new"
+printf '%s\n' "checkout=$PWD" "requirements=$(fingerprint)" "extras=${extras[*]-}" "maker=$maker" \
+    >"$stamp.new"
 mv "$stamp.new" "$stamp"
 rm -f "$marker" "$stamp.old"
 say "done: $("$venv/bin/python" --version) in $venv"
