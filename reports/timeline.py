@@ -1,0 +1,238 @@
+"""Draws a scenario: its arms one below the other on one time axis, in one SVG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from reports.sampling import thin
+from reports.scenario import Arm, Moment, Scenario, Span
+from reports.svg import Scale, Svg, latency_scale, time_step
+from reports.wording import duration, offset
+
+_CHARACTER = 6.4
+"""Units that a character of chart text takes at 11.5 units, on average, on the wide side."""
+
+_MARKS = {"condition": "ring", "action": "diamond", "effect": "up"}
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Sizes of one drawing: the wide one for a desk and paper, the narrow one for a phone."""
+
+    width: float
+    left: float
+    right: float
+    plot: float
+    dots: int
+
+
+_FRAMES = {
+    "wide": _Frame(1040, 78, 20, 168, 2400),
+    "narrow": _Frame(348, 46, 8, 150, 700),
+}
+
+
+def draw(scenario: Scenario, key: str, size: str) -> Markup:
+    """Return the drawing in ``size`` wide or narrow; ``key`` is unique in the page."""
+    frame = _FRAMES[size]
+    heights = [_height(arm, frame) for arm in scenario.arms]
+    svg = Svg(
+        frame.width,
+        sum(heights) + 34,
+        f"{key}-{size}",
+        f"Timeline of {scenario.case.id}",
+        describe(scenario),
+    )
+    x = Scale(scenario.start, scenario.end, frame.left, frame.width - frame.right)
+    y_values = [sample.seconds for arm in scenario.arms for sample in arm.samples]
+    if scenario.limit is not None:
+        y_values.append(scenario.limit)
+    step = time_step((scenario.end - scenario.start) / ((frame.width - frame.left) / 90))
+    first = -(-scenario.start // step)
+    ticks = [
+        (first + index) * step
+        for index in range(int((scenario.end - scenario.start) / step) + 1)
+        if (first + index) * step <= scenario.end
+    ]
+    top = 0.0
+    for arm, height in zip(scenario.arms, heights, strict=True):
+        _draw_arm(svg, frame, x, y_values, ticks, scenario, arm, top)
+        top += height
+    for tick in ticks:
+        svg.text(x(tick), top + 14, offset(tick) if tick else "0", "tick", "middle")
+    svg.text(
+        frame.left + (frame.width - frame.left - frame.right) / 2,
+        top + 30,
+        f"time since {scenario.arms[0].zero_is}",
+        "axis",
+        "middle",
+    )
+    return svg.render(size)
+
+
+def describe(scenario: Scenario) -> str:
+    """Return what the drawing shows, in sentences."""
+    said = []
+    for arm in scenario.arms:
+        highest = max((p.p95 for p in arm.points if p.p95 is not None), default=None)
+        text = f"Arm {arm.name}: {len(arm.samples):,} requests"
+        if highest is not None:
+            text += f", sliding p95 at most {duration(highest)}"
+        failed = sum(1 for sample in arm.samples if not sample.ok)
+        text += f", {failed:,} failed" if failed else ""
+        if arm.recovered is not None:
+            text += f", back at the objective {offset(arm.recovered)} after the fault"
+        elif scenario.limit is not None and arm.faults:
+            text += ", not seen to come back to the objective"
+        said.append(text + ".")
+    return " ".join(said)
+
+
+def _alert_names(arm: Arm) -> list[str]:
+    return list(dict.fromkeys(alert.what.rpartition(" ")[0] for alert in arm.alerts))
+
+
+def _height(arm: Arm, frame: _Frame) -> float:
+    strip = 22 if arm.any_failed else 0
+    lanes = 20 * len(_alert_names(arm)) + (24 if arm.steps else 0)
+    return 44 + frame.plot + strip + lanes + 16
+
+
+def _draw_arm(
+    svg: Svg,
+    frame: _Frame,
+    x: Scale,
+    y_values: list[float],
+    ticks: list[float],
+    scenario: Scenario,
+    arm: Arm,
+    top: float,
+) -> None:
+    left, right = frame.left, frame.width - frame.right
+    svg.text(left, top + 14, f"{arm.name} arm", "arm")
+    _phases(svg, x, arm.phases, top + 22)
+    upper, lower = top + 44, top + 44 + frame.plot
+    y = latency_scale(y_values, lower, upper)
+    bottom = lower + _height(arm, frame) - 44 - frame.plot - 12
+    for tick in ticks:
+        svg.line(x(tick), upper, x(tick), bottom, "grid")
+    for value in y.ticks(4):
+        svg.line(left, y(value), right, y(value), "grid")
+        svg.text(left - 6, y(value) + 4, duration(value, 3), "tick", "end")
+    for span in arm.faults:
+        _fault(svg, x, span, upper, lower, frame)
+    svg.rect(left, upper, right - left, lower - upper, "frame")
+    _samples(svg, x, y, arm, frame)
+    if scenario.limit is not None:
+        _objective(svg, y, scenario.limit, left, right)
+    below = lower
+    if arm.any_failed:
+        _failures(svg, x, arm, below + 4, frame)
+        below += 22
+    for name in _alert_names(arm):
+        _alert(svg, x, [a for a in arm.alerts if a.what.startswith(name + " ")], below + 4, frame)
+        below += 20
+    if arm.steps:
+        _steps(svg, x, arm.steps, below + 4, frame)
+    if arm.recovered is not None:
+        at = x(arm.recovered)
+        svg.line(at, upper, at, lower, "recovered")
+        _beside(svg, at, upper + 26, f"p95 back {offset(arm.recovered)}", "label", frame)
+
+
+def _phases(svg: Svg, x: Scale, phases: tuple[Span, ...], top: float) -> None:
+    for index, span in enumerate(phases):
+        start, end = x(span.start), x(span.to)
+        if span.what == "end" or end - start < 1:
+            continue
+        svg.rect(start, top, end - start - 1, 17, f"phase phase-{index % 2}")
+        if end - start > len(span.what) * _CHARACTER + 8:
+            svg.text(start + 5, top + 12.5, span.what, "tick")
+
+
+def _fault(svg: Svg, x: Scale, span: Span, upper: float, lower: float, frame: _Frame) -> None:
+    start, end = x(span.start), x(span.to)
+    svg.rect(start, upper, end - start, lower - upper, "fault")
+    svg.rect(start, upper, end - start, lower - upper, "hatch", fill="url(#hatch)")
+    room = max(end, frame.width - frame.right) - start
+    words = f"fault on: {span.what}"
+    if len(words) * _CHARACTER > room:
+        words = "fault on"
+    svg.text(start + 5, upper + 13, words, "label")
+
+
+def _samples(svg: Svg, x: Scale, y: Scale, arm: Arm, frame: _Frame) -> None:
+    shown = thin(arm.samples, frame.dots)
+    svg.dots([(x(s.t), y(s.seconds)) for s in shown if s.ok], "dots")
+    for sample in [s for s in shown if not s.ok][:400]:
+        svg.mark("cross", x(sample.t), y(sample.seconds), "failed-dot", 2)
+    d, pen_down = "", False
+    for point in arm.points:
+        if point.p95 is None:
+            pen_down = False
+            continue
+        d += f"{'L' if pen_down else 'M'}{x(point.t):.1f} {y(point.p95):.1f}"
+        pen_down = True
+    svg.path(d, "p95-halo")
+    svg.path(d, "p95")
+
+
+def _objective(svg: Svg, y: Scale, limit: float, left: float, right: float) -> None:
+    svg.line(left, y(limit), right, y(limit), "objective")
+    svg.text(right - 4, y(limit) - 5, f"objective {duration(limit)}", "label", "end")
+
+
+def _failures(svg: Svg, x: Scale, arm: Arm, top: float, frame: _Frame) -> None:
+    """Draw the share of failed requests as a strip, full height being every request."""
+    svg.text(frame.left - 6, top + 13, "failed", "tick", "end")
+    svg.line(frame.left, top + 16, frame.width - frame.right, top + 16, "grid")
+    inside = [point for point in arm.points if point.n]
+    if inside:
+        d = f"M{x(inside[0].t):.1f} {top + 16:.1f}"
+        d += "".join(f"L{x(p.t):.1f} {top + 16 - 15 * p.failed:.1f}" for p in inside)
+        svg.path(d + f"L{x(inside[-1].t):.1f} {top + 16:.1f}z", "failed-area")
+
+
+def _alert(svg: Svg, x: Scale, states: list[Moment], top: float, frame: _Frame) -> None:
+    """Draw pending as an outline, firing as a solid bar, delivery as a triangle."""
+    svg.text(frame.left - 6, top + 12, "alert", "tick", "end")
+    bars = {"pending": "pending", "firing": "firing", "delivered": "firing"}
+    timed = [state for state in states if state.state in ("pending", "firing", "resolved")]
+    timed += [state for state in states if state.state == "inactive"]
+    timed.sort(key=lambda state: state.at)
+    for index, state in enumerate(timed):
+        until = timed[index + 1].at if index + 1 < len(timed) else x.high
+        if state.state in bars:
+            svg.rect(x(state.at), top + 4, x(until) - x(state.at), 8, bars[state.state])
+    for state in states:
+        if state.state == "delivered":
+            svg.mark("down", x(state.at), top + 7, "delivered", 4.5)
+    told = [s for s in states if s.state in ("firing", "delivered")] or states[:1]
+    last = max(x(s.at) for s in timed + told) if len(states) > 1 else x(told[0].at)
+    name = states[0].what.rpartition(" ")[0]
+    words = "; ".join(f"{s.state} {offset(s.at)}" for s in told)
+    if frame.width > 600:
+        words = f"{name} {words}"
+    _beside(svg, last, top + 12, words, "label halo", frame)
+
+
+def _steps(svg: Svg, x: Scale, steps: tuple[Moment, ...], top: float, frame: _Frame) -> None:
+    svg.text(frame.left - 6, top + 13, "steps", "tick", "end")
+    numbered = -100.0
+    for step in steps:
+        at = x(step.at)
+        shape = _MARKS.get(step.stage, "ring") if step.ok else "cross"
+        svg.mark(shape, at, top + 8, f"step step-{step.stage}" if step.ok else "step-bad", 4)
+        if at - numbered > 16 and step.stage == "action":
+            svg.text(at, top + 23, str(step.number), "tick", "middle")
+            numbered = at
+
+
+def _beside(svg: Svg, at: float, y: float, words: str, css: str, frame: _Frame) -> None:
+    """Write right of a point, or left of it where the drawing ends."""
+    if at + 6 + len(words) * _CHARACTER < frame.width - frame.right:
+        svg.text(at + 6, y, words, css)
+    else:
+        svg.text(max(at - 6, frame.left + len(words) * _CHARACTER), y, words, css, "end")
