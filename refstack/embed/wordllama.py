@@ -49,10 +49,6 @@ class WordLlama:
             vectors[row] = self.vectors_of(ids).mean(axis=0)
         return Embedded(unit(vectors), tokens)
 
-    def token_vectors(self, text: str) -> Vectors:
-        """Unit vectors of the text's tokens, shape (tokens, dimension)."""
-        return unit(self.vectors_of(self.token_ids(text)))
-
 
 def _mapped(path: Path) -> npt.NDArray[np.float16]:
     """The one tensor of a safetensors file (8 bytes of header length, JSON header, data)."""

@@ -1,0 +1,1 @@
+"""The reranker: scores texts against a query in the shapes that TEI and Cohere share."""
