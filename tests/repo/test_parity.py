@@ -1,0 +1,80 @@
+"""Requirements, cases, waivers, errata and the catalogue agree with one another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from harness.core import guide
+from harness.core.registry import PERMISSIONS
+from tests.repo.checkout import ROOT
+
+
+def _ragdrill(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # A process of its own: collecting cases inside a running pytest would mix the two.
+    program = "import sys; from harness.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@cache
+def _cases() -> tuple[dict[str, Any], ...]:
+    done = _ragdrill("catalogue", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cases = json.loads(done.stdout)
+    assert cases, "no case was collected"
+    return tuple(cases)
+
+
+def test_every_requirement_has_a_case_or_a_waiver_that_still_holds() -> None:
+    covered = {case["slug"] for case in _cases()}
+    waived = {waiver.slug for waiver in guide.load_waivers(datetime.now(UTC).date())}
+    bare = [r.slug for r in guide.load_requirements() if r.slug not in covered | waived]
+    assert not bare, f"neither case nor waiver in force: {bare}"
+
+
+def test_no_requirement_is_waived_for_want_of_a_case_that_it_has() -> None:
+    covered = {case["slug"] for case in _cases()}
+    stale = [
+        waiver.slug
+        for waiver in guide.load_all_waivers()
+        if waiver.kind == "not-yet" and waiver.slug in covered
+    ]
+    assert not stale, f"these have cases; take them out of guide/waivers.toml: {stale}"
+
+
+def test_only_a_case_that_exists_can_have_its_failure_accepted() -> None:
+    covered = {case["slug"] for case in _cases()}
+    idle = [w.slug for w in guide.load_all_waivers() if w.kind == "accepted"]
+    assert set(idle) <= covered, f"these have no case: {sorted(set(idle) - covered)}"
+
+
+def test_a_requirement_names_the_most_harmful_thing_that_its_cases_need() -> None:
+    wrong = []
+    for case in _cases():
+        declared = PERMISSIONS.index(guide.requirement_of(case["slug"]).permission)
+        needed = max((PERMISSIONS.index(need) for need in case["needs"]), default=0)
+        if needed > declared:
+            wrong.append(f"{case['id']} needs {PERMISSIONS[needed]}")
+    assert not wrong, f"guide/requirements.toml permits less: {wrong}"
+
+
+def test_every_case_that_an_erratum_names_exists() -> None:
+    ids = {case["id"] for case in _cases()}
+    gone = [e.case for e in guide.load_errata() if e.case and e.case not in ids]
+    assert not gone, f"no such case: {gone}"
+
+
+def test_the_committed_catalogue_is_what_the_cases_say() -> None:
+    done = _ragdrill("catalogue", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
