@@ -110,7 +110,8 @@ def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
                 actual=pattern,
                 next_step="ragdrill catalogue lists every case",
             )
-    keep, drop = [], []
+    keep: list[pytest.Item] = []
+    drop: list[pytest.Item] = []
     for item in items:
         case = case_of(item)
         asked = case is not None and (

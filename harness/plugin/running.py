@@ -16,7 +16,6 @@ from harness.core.history import History
 from harness.core.run import CHECKOUT, Run
 from harness.core.verdicts import Verdict, worst
 from harness.plugin.collection import Case, case_of
-from harness.plugin.options import CASE_TREES
 
 RUN_KEY = pytest.StashKey[Run]()
 HISTORY_KEY = pytest.StashKey[History]()
@@ -114,7 +113,8 @@ def _ending(
         return _Ending(Verdict.INCONCLUSIVE, error.what, error.expected, error.actual, faults)
     where = Path(call.excinfo.traceback[-1].path)
     asserted = isinstance(error, AssertionError) and report.when == "call"
-    if asserted and any(where.is_relative_to(CHECKOUT / tree) for tree in CASE_TREES):
+    # An assertion that broke inside the harness or a library is our error, not the target's.
+    if asserted and where == item.path:
         return _Ending(Verdict.FAIL, str(error) or "assertion of the case", faults=faults)
     text = str(error) or type(error).__name__
     return _Ending(Verdict.ERROR, f"{report.when}: {type(error).__name__}: {text}", faults=faults)
@@ -152,7 +152,7 @@ def _explain(item: pytest.Item, case: Case, ending: _Ending, call: pytest.CallIn
     if ending.actual is not None:
         lines.append(("actual", str(ending.actual)))
     lines.append(("faults on", ", ".join(ending.faults) or "none"))
-    where = _line_in_case(call)
+    where = _line_in_case(item, call)
     if where:
         lines.append(("where", where))
     lines += [("seed", str(seed)), ("again", rerun_command(case.id, seed))]
@@ -160,11 +160,11 @@ def _explain(item: pytest.Item, case: Case, ending: _Ending, call: pytest.CallIn
     return f"{ending.verdict.value.upper()}  {case.id}\n{body}"
 
 
-def _line_in_case(call: pytest.CallInfo[None]) -> str:
+def _line_in_case(item: pytest.Item, call: pytest.CallInfo[None]) -> str:
     if call.excinfo is None:
         return ""
+    shown = item.path.relative_to(CHECKOUT) if item.path.is_relative_to(CHECKOUT) else item.path
     for entry in reversed(list(call.excinfo.traceback)):
-        path = Path(entry.path)
-        if any(path.is_relative_to(CHECKOUT / tree) for tree in CASE_TREES):
-            return f"{path.relative_to(CHECKOUT)}:{entry.lineno + 1}"
+        if Path(entry.path) == item.path:
+            return f"{shown}:{entry.lineno + 1}"
     return ""

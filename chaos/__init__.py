@@ -1,0 +1,1 @@
+"""Breaking a target on purpose: faults, playbooks and the scenarios that join them."""

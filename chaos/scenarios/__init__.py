@@ -1,0 +1,1 @@
+"""Scenarios: fault, alert, playbook, recovery, and the control arm that shows what did it."""

@@ -1,0 +1,1 @@
+"""The command ``ragdrill``: one file per family of subcommands."""

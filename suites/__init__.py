@@ -1,0 +1,1 @@
+"""Conformance cases, one package per area of the guide."""

@@ -1,0 +1,1 @@
+"""An acknowledged write is there, whatever dies (guide 5)."""

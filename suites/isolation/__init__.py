@@ -1,0 +1,1 @@
+"""No tenant and no persona ever sees another's content (guide 9.3)."""

@@ -1,0 +1,1 @@
+"""What a backup brings back (guide 5)."""

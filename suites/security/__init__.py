@@ -1,0 +1,1 @@
+"""No component answers without its credential (guide 8)."""
