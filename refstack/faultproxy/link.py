@@ -129,10 +129,12 @@ class Link:
                 stage.interrupt(outlet)
             for chunk in stage.inbox:
                 outlet.feed(chunk)
+            if self.over:
+                return
+            del self._stages[index]
             if stage.input_over:
                 outlet.end()
-            del self._stages[index]
-            if index:
+            elif index:
                 self._restart(index - 1, monotonic())
         self._pump()
 
