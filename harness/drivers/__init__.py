@@ -1,0 +1,1 @@
+"""Drivers: how a target is booted and controlled."""

@@ -1,0 +1,151 @@
+"""Boots the processes of a stack in parallel, each as soon as what it needs is there."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import HarnessError, TargetError
+from harness.drivers.embedded.links import links, populate
+from harness.drivers.embedded.ports import HOST
+from harness.drivers.embedded.processes import Processes
+from harness.drivers.embedded.readiness import wait_ready
+
+LEAST_ROOM_BYTES = 300 * 1024 * 1024
+READY_S = 60.0
+
+Progress = Callable[[str, str, float], None]
+"""Called with a role, ``starting`` or ``ready``, and the seconds since the boot began."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of work; begins when every step in ``after`` has ended."""
+
+    name: str
+    after: tuple[str, ...]
+    work: Callable[[], None]
+
+
+def check_room(scratch: Path) -> None:
+    """Raise TargetError where a boot would fill the disk."""
+    free = shutil.disk_usage(scratch).free
+    if free < LEAST_ROOM_BYTES:
+        raise TargetError(
+            "There is too little disk space to boot the stack.",
+            expected=f"{LEAST_ROOM_BYTES >> 20} MiB free in {scratch}",
+            actual=f"{free >> 20} MiB",
+            next_step="make room, or set TMPDIR to a directory with more",
+        )
+
+
+def boot(processes: Processes, progress: Progress) -> None:
+    """Bring everything up; raises TargetError for the first part that fails.
+
+    What had been started by then keeps running: the caller ends it.
+    """
+    check_room(processes.scratch)
+    failed = threading.Event()
+    begun = time.monotonic()
+
+    def report(name: str, state: str) -> None:
+        progress(name, state, time.monotonic() - begun)
+
+    def start(name: str) -> Callable[[], None]:
+        def work() -> None:
+            report(name, "starting")
+            processes.prepare(name)
+            processes.start(name)
+
+        return work
+
+    def ready(name: str) -> Callable[[], None]:
+        def work() -> None:
+            wait_ready(processes, name, READY_S, failed.is_set)
+            if not failed.is_set():
+                report(name, "ready")
+
+        return work
+
+    def connect() -> None:
+        state = processes.state
+        made = links(state.ports, state.absent)
+        populate(f"http://{HOST}:{state.ports['faultproxy']}", made)
+
+    def migrate() -> None:
+        report("migrate", "starting")
+        processes.migrate()
+        report("migrate", "ready")
+
+    gateway = f"gateway-{processes.state.colour}"
+    needs: dict[str, tuple[str, ...]] = {
+        "auth": ("links", "migrate"),
+        gateway: ("links",),
+        "metrics": ("links",),
+    }
+    first = ("faultproxy", "metadata", "vectordb", "embed", "fallback", "rerank", "objectstore")
+    steps = []
+    for name in (*first, "edge", "pager", "auth", gateway, "alerts", "metrics"):
+        if name not in processes.state.absent:
+            steps.append(Step(name, needs.get(name, ()), start(name)))
+            steps.append(Step(f"{name} ready", (name,), ready(name)))
+    steps.append(Step("links", ("faultproxy ready",), connect))
+    steps.append(Step("migrate", ("metadata ready", "vectordb ready"), migrate))
+    run_steps(steps, failed)
+
+
+def run_steps(steps: Sequence[Step], failed: threading.Event) -> None:
+    """Run the steps, each in a thread of its own; raises the first error once all have ended."""
+    done = {step.name: threading.Event() for step in steps}
+    errors: list[BaseException] = []
+
+    def run(step: Step) -> None:
+        try:
+            for name in step.after:
+                while not done[name].wait(0.05):
+                    if failed.is_set():
+                        return
+            if not failed.is_set():
+                step.work()
+        except BaseException as error:
+            errors.append(error)
+            failed.set()
+        finally:
+            done[step.name].set()
+
+    threads = [threading.Thread(target=run, args=(step,), daemon=True) for step in steps]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                # With a limit, because an unlimited join would not let Ctrl-C through.
+                thread.join(0.2)
+    except BaseException:
+        failed.set()
+        for thread in threads:
+            thread.join(10.0)
+        raise
+    if errors:
+        raise explained(errors[0])
+
+
+def explained(error: BaseException) -> BaseException:
+    """The error as the user should see it."""
+    if isinstance(error, HarnessError) or not isinstance(error, OSError):
+        return error
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TargetError(
+            "The disk filled up while the stack was being booted.",
+            expected=f"{LEAST_ROOM_BYTES >> 20} MiB for data and logs",
+            actual=str(error),
+            next_step="make room, or set TMPDIR to a directory with more",
+        )
+    return TargetError(
+        "The stack could not be booted.", actual=str(error), next_step="ragdrill doctor"
+    )

@@ -1,0 +1,140 @@
+"""Prometheus and Alertmanager for one run: configuration and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from harness.core.errors import TargetError
+from harness.drivers.embedded.links import proxy_port_name
+from harness.drivers.embedded.places import CONFIG, Binary, package_dir
+from harness.drivers.embedded.ports import HOST
+from harness.drivers.embedded.rules import scale_rules, scaled
+from harness.drivers.embedded.state import write_private
+
+# Live drills cannot wait for a scrape every 15 s.
+INTERVAL = "1s"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One run's Prometheus in ``directory``."""
+
+    directory: Path
+    ports: Mapping[str, int]
+    time_scale: float
+    alerts: bool
+
+    def write(self, vectordb_key: str) -> None:
+        """Render the configuration, and the rules with shortened windows."""
+        rules = self.directory / "rules"
+        rules.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for shipped in sorted((CONFIG / "prometheus" / "rules").glob("*.yml")):
+            (rules / shipped.name).write_text(scale_rules(shipped.read_text(), self.time_scale))
+        write_private(self.directory / "vectordb.key", vectordb_key)
+        write_private(
+            self.directory / "prometheus.yml",
+            _render(
+                "prometheus",
+                "prometheus.yml.j2",
+                self.time_scale,
+                interval=INTERVAL,
+                alertmanager=self._link("metrics-alerts") if self.alerts else None,
+                jobs=[
+                    {
+                        "name": "gateway",
+                        "targets": {
+                            "gateway-blue": self._link("metrics-gateway-blue"),
+                            "gateway-green": self._link("metrics-gateway-green"),
+                        },
+                    },
+                    {"name": "embed", "targets": {"embed": self._link("metrics-embed")}},
+                    {"name": "rerank", "targets": {"rerank": self._link("metrics-rerank")}},
+                    {
+                        "name": "vectordb",
+                        "key_file": "vectordb.key",
+                        "targets": {"vectordb": self._link("metrics-vectordb")},
+                    },
+                    {
+                        "name": "objectstore",
+                        "targets": {"objectstore": f"{HOST}:{self.ports['objectstore-metrics']}"},
+                    },
+                ],
+            ),
+        )
+
+    def _link(self, name: str) -> str:
+        return f"{HOST}:{self.ports[proxy_port_name(name)]}"
+
+    def command(self, binary: Binary) -> list[str]:
+        return [
+            str(binary.path),
+            f"--config.file={self.directory / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.directory / 'data'}",
+            "--storage.tsdb.retention.time=7d",
+            f"--web.listen-address={HOST}:{self.ports['metrics']}",
+            "--web.enable-lifecycle",
+            "--rules.alert.resend-delay=1s",
+            "--log.level=warn",
+        ]
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """One run's Alertmanager in ``directory``."""
+
+    directory: Path
+    ports: Mapping[str, int]
+    time_scale: float
+
+    def write(self) -> None:
+        """Render the configuration; raises TargetError where this machine knows no time zones."""
+        if self.variables().get("ZONEINFO") == "":
+            raise TargetError(
+                "There is no time zone database, so pages cannot be routed by office hours.",
+                expected="/usr/share/zoneinfo, or the Python package tzdata",
+                actual="neither",
+                next_step="apt-get install tzdata, or pip install tzdata",
+            )
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        pager = f"http://{HOST}:{self.ports[proxy_port_name('alerts-pager')]}"
+        write_private(
+            self.directory / "alertmanager.yml",
+            _render("alertmanager", "alertmanager.yml.j2", self.time_scale, pager=pager),
+        )
+
+    def command(self, binary: Binary) -> list[str]:
+        return [
+            str(binary.path),
+            f"--config.file={self.directory / 'alertmanager.yml'}",
+            f"--storage.path={self.directory / 'data'}",
+            f"--web.listen-address={HOST}:{self.ports['alerts']}",
+            "--cluster.listen-address=",
+            "--log.level=warn",
+        ]
+
+    @staticmethod
+    def variables() -> dict[str, str]:
+        """Where to read time zones, unless the system has them."""
+        if Path("/usr/share/zoneinfo/Europe/Berlin").exists():
+            return {}
+        package = package_dir("tzdata")
+        return {"ZONEINFO": str(package / "zoneinfo") if package else ""}
+
+
+def _render(folder: str, template: str, scale: float, **values: object) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(CONFIG / folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["scaled"] = lambda duration: scaled(duration, scale)
+    # A service that a job does not authorise at simply has no key file.
+    for job in values.get("jobs", []):  # type: ignore[attr-defined]
+        job.setdefault("key_file", None)
+    return environment.get_template(template).render(**values)

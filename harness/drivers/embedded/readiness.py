@@ -1,0 +1,119 @@
+"""Whether a process would serve a request right now, asked in its own protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from harness.core.errors import TargetError
+from harness.drivers.embedded import http
+from harness.drivers.embedded.keeper_client import tail
+from harness.drivers.embedded.ports import HOST
+from harness.drivers.embedded.postgres import OWNER
+from harness.drivers.embedded.processes import Processes
+from harness.drivers.embedded.seaweed import BUCKET
+
+_PAUSE_S = 0.02
+# How often a starting process is asked for, and how often the keeper is asked whether it died.
+_LIFE_CHECK_S = 0.2
+_PATHS = {"metrics": "/-/ready", "alerts": "/-/ready", "faultproxy": "/version"}
+
+Probe = Callable[[], str | None]
+"""Returns None when ready, else the reason why not."""
+
+
+class NotReady(TargetError):
+    """A process did not become ready in time, or died before."""
+
+
+def probe(processes: Processes, name: str) -> Probe:
+    """A probe of one process that keeps nothing open between calls."""
+    if name == "metadata":
+        return lambda: _postgres(processes)
+    if name == "objectstore":
+        return lambda: _objectstore(processes)
+    path = _PATHS.get(name, "/readyz")
+    headers = {}
+    if name == "vectordb":
+        headers["api-key"] = processes.secrets.values["vectordb_read_only_api_key"]
+    url = f"http://{HOST}:{processes.port(name)}{path}"
+
+    def ask() -> str | None:
+        answer = http.request("GET", url, headers=headers, timeout_s=5.0)
+        return None if answer.status == 200 else f"{answer.status}: {answer.text[:300]}"
+
+    return ask
+
+
+def _postgres(processes: Processes) -> str | None:
+    import psycopg
+
+    password = processes.secrets.values[f"{OWNER}_password"]
+    try:
+        with psycopg.connect(processes.cluster.dsn(OWNER, password), connect_timeout=5) as database:
+            database.execute("SELECT 1")
+    except psycopg.Error as error:
+        return str(error).strip()
+    return None
+
+
+def _objectstore(processes: Processes) -> str | None:
+    # Before it serves S3 at all, asking with a client that retries would only take time.
+    http.request("GET", f"http://{HOST}:{processes.port('objectstore')}/healthz", timeout_s=5.0)
+    import minio
+    import urllib3
+
+    values = processes.secrets.values
+    client = minio.Minio(
+        f"{HOST}:{processes.port('objectstore')}",
+        values["objectstore_access_key"],
+        values["objectstore_secret_key"],
+        secure=False,
+        region="us-east-1",
+        http_client=urllib3.PoolManager(retries=False, timeout=5.0),
+    )
+    try:
+        found = client.bucket_exists(BUCKET)
+    except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
+        return str(error)
+    return None if found else f"there is no bucket {BUCKET} yet"
+
+
+def wait_ready(
+    processes: Processes,
+    name: str,
+    timeout_s: float,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> None:
+    """Return once the process is ready; raises NotReady with the reason and its last log lines."""
+    ask = probe(processes, name)
+    started = time.monotonic()
+    reason: str | None = "it was not asked yet"
+    life_check = started
+    while True:
+        try:
+            reason = ask()
+        except OSError as error:
+            reason = str(error) or type(error).__name__
+        if reason is None or cancelled():
+            return
+        now = time.monotonic()
+        if now >= life_check:
+            life_check = now + _LIFE_CHECK_S
+            described = processes.keeper.services().get(name)
+            if described is None or not described["running"]:
+                code = "it was never started" if described is None else described["exit_code"]
+                raise _not_ready(processes, name, "a running process", f"exit status {code}")
+        if now - started > timeout_s:
+            raise _not_ready(processes, name, f"ready within {timeout_s:g} s", str(reason))
+        time.sleep(_PAUSE_S)
+
+
+def _not_ready(processes: Processes, name: str, expected: str, actual: str) -> NotReady:
+    log = processes.log(name)
+    return NotReady(
+        f"{name} is not ready.",
+        expected=expected,
+        actual=f"{actual}\n  its log ends with:\n{tail(log)}",
+        next_step=f"read {log}; `ragdrill doctor` checks this machine",
+    )

@@ -1,0 +1,182 @@
+"""The services of ours: which module each process runs, and the settings it gets."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.drivers.embedded.links import proxy_port_name
+from harness.drivers.embedded.ports import HOST
+from harness.drivers.embedded.postgres import OWNER, Cluster
+
+MODELS = ("wordllama-256", "minilm-384")
+"""The embedding models of the reference stack; the first is the stable one."""
+AUDIENCE = "authenticated"
+TOKEN_LIFE_S = 3600
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the settings of a service are made from."""
+
+    scratch: Path
+    ports: Mapping[str, int]
+    secrets: Mapping[str, str]
+    cluster: Cluster
+
+    def direct(self, process: str) -> str:
+        return f"http://{HOST}:{self.ports[process]}"
+
+    def link(self, name: str) -> str:
+        return f"http://{HOST}:{self.ports[proxy_port_name(name)]}"
+
+    def database(self, role: str, link: str | None) -> str:
+        port = self.ports[proxy_port_name(link)] if link else None
+        return self.cluster.dsn(role, self.secrets[f"{role}_password"], port=port)
+
+
+def new_secrets() -> dict[str, str]:
+    """Random credentials for one run, and a fresh signing key."""
+    names = (
+        "rag_admin_password",
+        "rag_owner_password",
+        "rag_gateway_password",
+        "rag_auth_password",
+        "vectordb_api_key",
+        "vectordb_read_only_api_key",
+        "embed_api_key",
+        "fallback_api_key",
+        "rerank_api_key",
+        "auth_service_key",
+        "objectstore_access_key",
+        "objectstore_secret_key",
+        "objectstore_internal_key",
+        "objectstore_admin_password",
+    )
+    made = {name: secrets.token_hex(20) for name in names}
+    made["auth_jwt_keys"] = json.dumps([new_signing_key()])
+    return made
+
+
+def new_signing_key() -> dict[str, object]:
+    """A private ES256 key as JWK, marked as the one that signs."""
+    from joserfc.jwk import ECKey
+
+    kid = secrets.token_hex(8)
+    key = ECKey.generate_key("P-256", private=True)
+    return {
+        **key.as_dict(private=True),
+        "kid": kid,
+        "use": "sig",
+        "alg": "ES256",
+        "key_ops": ["sign"],
+    }
+
+
+def issuer(context: Context) -> str:
+    return context.direct("auth")
+
+
+def _gateway(colour: str) -> Callable[[Context], dict[str, str]]:
+    def settings(context: Context) -> dict[str, str]:
+        return {
+            "GATEWAY_COLOUR": colour,
+            "GATEWAY_DATABASE_URL": context.database("rag_gateway", "gateway-metadata"),
+            "GATEWAY_VECTORDB_URL": context.link("gateway-vectordb"),
+            "GATEWAY_VECTORDB_API_KEY": context.secrets["vectordb_api_key"],
+            "GATEWAY_AUTH_URL": context.link("gateway-auth"),
+            "GATEWAY_JWT_AUDIENCE": AUDIENCE,
+            "GATEWAY_JWT_ISSUER": issuer(context),
+            "GATEWAY_EMBED_URL": context.link("gateway-embed"),
+            "GATEWAY_EMBED_API_KEY": context.secrets["embed_api_key"],
+            "GATEWAY_EMBED_MODEL": MODELS[0],
+            "GATEWAY_EMBED_FALLBACK_URL": context.link("gateway-fallback"),
+            "GATEWAY_EMBED_FALLBACK_API_KEY": context.secrets["fallback_api_key"],
+            "GATEWAY_RERANK_URL": context.link("gateway-rerank"),
+            "GATEWAY_RERANK_API_KEY": context.secrets["rerank_api_key"],
+        }
+
+    return settings
+
+
+def _embed(context: Context) -> dict[str, str]:
+    return {
+        "EMBED_MODELS": ",".join(MODELS),
+        "EMBED_API_KEYS": context.secrets["embed_api_key"],
+    }
+
+
+def _fallback(context: Context) -> dict[str, str]:
+    return {
+        "EMBED_MODELS": ",".join(MODELS),
+        "EMBED_API_KEYS": context.secrets["fallback_api_key"],
+    }
+
+
+def _rerank(context: Context) -> dict[str, str]:
+    return {"RERANK_API_KEYS": context.secrets["rerank_api_key"]}
+
+
+def _auth(context: Context) -> dict[str, str]:
+    return {
+        "AUTH_DATABASE_URL": context.database("rag_auth", "auth-metadata"),
+        "AUTH_SERVICE_KEY": context.secrets["auth_service_key"],
+        "GOTRUE_JWT_KEYS": context.secrets["auth_jwt_keys"],
+        "GOTRUE_JWT_EXP": str(TOKEN_LIFE_S),
+        "GOTRUE_JWT_AUD": AUDIENCE,
+        "GOTRUE_JWT_ISSUER": issuer(context),
+    }
+
+
+def _vectordb(context: Context) -> dict[str, str]:
+    directory = context.scratch / "vectordb"
+    return {
+        "QDRANT__SERVICE__API_KEY": context.secrets["vectordb_api_key"],
+        "QDRANT__SERVICE__READ_ONLY_API_KEY": context.secrets["vectordb_read_only_api_key"],
+        "QDRANT__STORAGE__STORAGE_PATH": str(directory / "storage"),
+        "QDRANT__STORAGE__SNAPSHOTS_PATH": str(directory / "snapshots"),
+    }
+
+
+def _pager(context: Context) -> dict[str, str]:
+    return {"PAGER_FILE": str(context.scratch / "pager" / "deliveries.jsonl")}
+
+
+def migration(context: Context) -> dict[str, str]:
+    """The settings of the deployment job, which talks to the stores directly."""
+    return {
+        "MIGRATE_DATABASE_URL": context.database(OWNER, None),
+        "MIGRATE_GATEWAY_PASSWORD": context.secrets["rag_gateway_password"],
+        "MIGRATE_AUTH_PASSWORD": context.secrets["rag_auth_password"],
+        "MIGRATE_VECTORDB_URL": context.direct("vectordb"),
+        "MIGRATE_VECTORDB_API_KEY": context.secrets["vectordb_api_key"],
+        "MIGRATE_EMBED_MODELS": ",".join(MODELS),
+    }
+
+
+@dataclass(frozen=True)
+class OurService:
+    """A process of ours: ``settings`` gives its environment."""
+
+    process: str
+    module: str
+    settings: Callable[[Context], dict[str, str]]
+
+
+OURS = {
+    service.process: service
+    for service in (
+        OurService("faultproxy", "refstack.faultproxy", lambda _: {}),
+        OurService("vectordb", "refstack.vectordb", _vectordb),
+        OurService("embed", "refstack.embed", _embed),
+        OurService("fallback", "refstack.embed", _fallback),
+        OurService("rerank", "refstack.rerank", _rerank),
+        OurService("auth", "refstack.auth", _auth),
+        OurService("pager", "refstack.pager", _pager),
+        OurService("gateway-blue", "refstack.gateway", _gateway("blue")),
+        OurService("gateway-green", "refstack.gateway", _gateway("green")),
+    )
+}
