@@ -13,6 +13,7 @@ pytest_plugins = [
     "fixtures.canaries",
     "fixtures.stores",
     "fixtures.corpus",
+    "fixtures.backup",
     "fixtures.faults",
     "fixtures.load",
     "fixtures.alerts",

@@ -61,10 +61,11 @@ class Evidence:
             NotConformant: the check failed. Inconclusive: it could not tell. RuntimeError: the
                 check itself broke.
         """
-        details = dict(result.details)
-        if result.interval is not None:
-            details["interval"] = [result.interval.low, result.interval.high]
-        self._observe(result.what, result.verdict, result.expected, result.actual, details)
+        told = result.as_json()
+        details = dict(told["details"])
+        if told["interval"] is not None:
+            details["interval"] = told["interval"]
+        self._observe(result.what, result.verdict, told["expected"], told["actual"], details)
         if result.verdict is Verdict.FAIL:
             raise NotConformant(result.what, expected=result.expected, actual=result.actual)
         if result.verdict in (Verdict.INCONCLUSIVE, Verdict.SKIP):

@@ -35,10 +35,11 @@ def test_labelled_questions_find_their_answers(
     def ask(question: Question) -> tuple[float, float, bool]:
         answer = gateways[question.tenant].query(question.text, question.persona, top_k=10)
         body = answer.expect(200).json
+        relevant = dict.fromkeys(question.relevant, 1.0)
         ids = [row["document_id"] for row in body["results"]]
         return (
-            recall_at_k(ids, question.relevant, 5),
-            reciprocal_rank_at_k(ids, question.relevant, 10),
+            recall_at_k(ids, relevant, 5),
+            reciprocal_rank_at_k(ids, relevant, 10),
             bool(body["degraded"]),
         )
 

@@ -1,0 +1,48 @@
+"""Each seeded defect is caught by the case that claims to, for the reason it states."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.defects.defect import CHECKOUT, Defect, caught, load_catalogue, run_with
+
+DEFECTS = load_catalogue()
+TIMEOUT_S = 400.0
+
+
+@pytest.fixture(scope="session")
+def matrix() -> Path:
+    """The directory that keeps what each defect's run gave, one JSON object a defect."""
+    name = os.environ.get("RAGDRILL_DEFECTS_RUN") or (
+        datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ") + "-defects"
+    )
+    directory = CHECKOUT / "runs" / name / "defects"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+@pytest.mark.timeout(TIMEOUT_S + 60)
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_the_named_case_catches(defect: Defect, tmp_path: Path, matrix: Path) -> None:
+    began = time.monotonic()
+    outcome = run_with(defect, [defect.catches], tmp_path / "defect", TIMEOUT_S)
+    problem = caught(defect, outcome)
+    record = {
+        "defect": defect.name,
+        "sentence": defect.sentence,
+        "module": defect.module,
+        "catches": defect.catches,
+        "claimed": defect.verdict,
+        "verdict": outcome.verdict,
+        "message": outcome.message,
+        "problem": problem,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    (matrix / f"{defect.name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    assert not problem, f"{defect.sentence}\n{problem}\n\n{outcome.output[-6000:]}"
