@@ -76,32 +76,39 @@ def compare(before_dir: Path, after_dir: Path) -> Comparison:
 
 def table(found: Comparison) -> RenderableType:
     """Return the comparison for a terminal."""
-    parts: list[RenderableType] = [Text(_title(found), style="bold"), Text()]
+    parts: list[RenderableType] = [*(Text(line, style="bold") for line in _titles(found)), Text()]
     for heading, changes in _sections(found):
         parts.append(Text(heading, style="bold"))
         if not changes:
             parts += [Text("  no difference", style="bright_black"), Text()]
             continue
-        grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True)
-        for name in ("", "before", "after", "change"):
-            grid.add_column(name, overflow="fold", header_style="bright_black")
+        parts.append(_grid([Change("", "", "before", "after", "change")], "bright_black"))
         for case, group in groupby(changes, key=lambda change: change.case):
             if case:
-                grid.add_row(Text(plain(case), style="bright_black"), "", "", "")
-            for change in group:
-                grid.add_row(
-                    Text(f"  {plain(change.what)}"),
-                    Text(plain(change.before)),
-                    Text(plain(change.after)),
-                    Text(change.word, style="bold red" if change.worse else ""),
-                )
-        parts += [grid, Text()]
+                parts.append(Text(f"  {plain(case)}", style="bright_black"))
+            parts.append(_grid(group))
+        parts.append(Text())
     return Group(*parts, Text(NOISE, style="bright_black"))
+
+
+def _grid(changes: Iterable[Change], style: str = "") -> Table:
+    """Return rows whose columns line up with those of every other grid of the same width."""
+    grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    for ratio in (5, 6, 6, 4):
+        grid.add_column(overflow="fold", ratio=ratio)
+    for change in changes:
+        grid.add_row(
+            Text(f"  {plain(change.what)}", style=style),
+            Text(plain(change.before), style=style),
+            Text(plain(change.after), style=style),
+            Text(change.word, style="bold red" if change.worse else style),
+        )
+    return grid
 
 
 def markdown(found: Comparison) -> str:
     """Return the comparison as Markdown."""
-    lines = [f"## {escape(_title(found))}", ""]
+    lines = ["## Before and after", "", *(f"- {escape(line)}" for line in _titles(found)), ""]
     for heading, changes in _sections(found):
         lines += [f"### {heading}", ""]
         if not changes:
@@ -109,7 +116,10 @@ def markdown(found: Comparison) -> str:
             continue
         lines += ["| | before | after | change |", "| --- | --- | --- | --- |"]
         for change in changes:
-            name = f"{code(change.case)} {escape(change.what)}" if change.case else change.what
+            name = escape(change.what)
+            if change.case:
+                # A bar ends a cell of a table even inside a code span.
+                name = code(change.case).replace("|", "\\|") + f" {name}"
             word = f"**{change.word}**" if change.worse else change.word
             lines.append(f"| {name} | {escape(change.before)} | {escape(change.after)} | {word} |")
         lines.append("")
@@ -132,11 +142,11 @@ def write_markdown(found: Comparison, path: Path) -> None:
         ) from error
 
 
-def _title(found: Comparison) -> str:
-    return (
-        f"Before: {found.before.verdict}. {found.before.headline} "
-        f"After: {found.after.verdict}. {found.after.headline}"
-    )
+def _titles(found: Comparison) -> list[str]:
+    return [
+        f"Before: {found.before.verdict}. {found.before.headline}",
+        f"After:  {found.after.verdict}. {found.after.headline}",
+    ]
 
 
 def _sections(found: Comparison) -> list[tuple[str, tuple[Change, ...]]]:
@@ -206,9 +216,7 @@ def _named_measures(judgement: Judgement) -> dict[tuple[str, str, int], Measure]
     return found
 
 
-def _measure_change(
-    key: tuple[str, str, int], old: Measure | None, new: Measure | None
-) -> Change:
+def _measure_change(key: tuple[str, str, int], old: Measure | None, new: Measure | None) -> Change:
     case, name, index = key
     what = f"{name} ({index + 1})" if index else name
     if old is None or new is None:
@@ -218,10 +226,10 @@ def _measure_change(
     if old.unit != new.unit:
         return Change(case, what, *told, f"units differ ({old.unit}, {new.unit})")
     difference = _difference(old, new)
-    ends = (_interval(old), _interval(new))
-    if ends[0] is None or ends[1] is None:
+    before, after = _interval(old), _interval(new)
+    if before is None or after is None:
         return Change(case, what, *told, f"{difference}; noise unknown")
-    (old_low, old_high), (new_low, new_high) = ends
+    (old_low, old_high), (new_low, new_high) = before, after
     if old_low <= new_high and new_low <= old_high:
         return Change(case, what, *told, f"{difference}; within noise")
     if new.limit is None:

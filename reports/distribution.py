@@ -17,7 +17,7 @@ SHOWN = (0.50, 0.95, 0.99)
 
 _MARKS = {0.50: "ring", 0.95: "diamond", 0.99: "up"}
 _NINES = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999)
-_SIZES = {"wide": (640.0, 250.0, 78.0), "narrow": (340.0, 230.0, 56.0)}
+_SIZES = {"wide": (540.0, 240.0, 62.0), "narrow": (340.0, 230.0, 56.0)}
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def draw(shown: Distribution, key: str, size: str) -> Markup:
         depth = -math.log10(1 - p)
         if depth <= deepest:
             svg.line(x(depth), 14, x(depth), bottom, "grid")
-            # On the narrow drawing the labels of 90 % and 95 % would touch.
-            if size == "wide" or p != 0.9:
+            # On the narrow drawing these labels would touch their neighbours.
+            if size == "wide" or p not in (0.0, 0.9):
                 svg.text(x(depth), bottom + 15, f"{p * 100:.6g} %", "tick", "middle")
     svg.text((left + right) / 2, bottom + 33, "share of successful requests", "axis", "middle")
     if shown.limit:
@@ -126,9 +126,9 @@ def standing(measure: Measure) -> str:
     if any(math.isnan(number) for number in (low, high, limit)):
         return "not comparable"
     if high <= limit:
-        return "within" if measure.interval else "within, without an interval"
+        return "within"
     if low > limit:
-        return "beyond" if measure.interval else "beyond, without an interval"
+        return "beyond"
     return "across"
 
 

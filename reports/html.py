@@ -143,7 +143,7 @@ def _areas(run: Run) -> list[tuple[str, list[Requirement]]]:
 
 
 def _timelines(run: Run, files: dict[str, list[SampleFile]]) -> list[Figure]:
-    found = []
+    found: list[Figure] = []
     for case in _by_id(run):
         built = scenario.build(run, case, files[case.id])
         if built is not None:
@@ -162,7 +162,7 @@ def _timelines(run: Run, files: dict[str, list[SampleFile]]) -> list[Figure]:
 
 def _distributions(run: Run, files: dict[str, list[SampleFile]]) -> list[Figure]:
     """Draw the samples of every case that is not a scenario: there the phases differ by intent."""
-    found = []
+    found: list[Figure] = []
     for case in _by_id(run):
         for file in [] if case.phases else files[case.id]:
             said = file.said

@@ -60,7 +60,7 @@ class Judgement:
         """Requirements by level, MUST first; cases of unlisted requirements are left out."""
         listed = [each for each in self.run.requirements.values() if each.listed]
         levels = sorted({each.level for each in listed}, key=lambda level: (level != "MUST", level))
-        return [_tally(level, listed) for level in levels]
+        return [_tally(level, listed, self.run) for level in levels]
 
     @cached_property
     def headline(self) -> str:
@@ -70,27 +70,47 @@ class Judgement:
             return "The run was cut off before its end, so it proves nothing."
         if self.verdict is Verdict.ERROR:
             if counts[Verdict.ERROR]:
-                return f"{_of(counts[Verdict.ERROR], total)} could not be judged."
+                rest = [
+                    f"{counts[verdict]} {word}"
+                    for verdict, word in (
+                        (Verdict.FAIL, "failed"),
+                        (Verdict.INCONCLUSIVE, "without enough evidence"),
+                    )
+                    if counts[verdict]
+                ]
+                more = f"; {', '.join(rest)}" if rest else ""
+                return f"{_of(counts[Verdict.ERROR], total)} could not be judged{more}."
             return "The record of this run cannot be relied on."
         if self.verdict is Verdict.FAIL:
             return f"{_of(counts[Verdict.FAIL], total)} failed."
         if self.verdict is Verdict.INCONCLUSIVE:
             return f"The evidence was not enough for {_of(counts[Verdict.INCONCLUSIVE], total)}."
         if not counts[Verdict.PASS]:
-            return "Nothing was shown: no case ran to a verdict." if total else (
-                "Nothing was shown: the run held no case."
+            return (
+                "Nothing was shown: no case ran to a verdict."
+                if total
+                else ("Nothing was shown: the run held no case.")
             )
         if self.verdict is Verdict.SKIP:
             return f"{_of(counts[Verdict.SKIP], total)} did not run, so not everything was shown."
         return "The one case passed." if total == 1 else f"All {total} cases passed."
 
     @cached_property
+    def shown(self) -> list[str]:
+        """One sentence per level on the requirements that were met, not met and not shown."""
+        if not self.tallies:
+            return ["The history lists no requirement of the guide, so none was shown."]
+        return [
+            f"Of {many(tally.total, f'{tally.level} requirement')} in the guide, {tally.met} met, "
+            f"{tally.not_met} not met, {tally.not_shown} not shown"
+            + (f" ({tally.waived} under a waiver)." if tally.waived else ".")
+            for tally in self.tallies
+        ]
+
+    @cached_property
     def caveats(self) -> list[str]:
-        """What a reader must know beside the headline, most important first."""
+        """What a reader must know beside headline and requirements, most important first."""
         run, said = self.run, []
-        for tally in self.tallies:
-            if tally.level == "MUST" and tally.met < tally.total:
-                said.append(_shown(tally))
         if run.stand_ins:
             parts = ", ".join(f"{part.role} ({part.software})" for part in run.stand_ins)
             said.append(
@@ -139,19 +159,11 @@ def waiver_holds(requirement: Requirement, run: Run) -> bool:
     return waiver_text(requirement, run).startswith("Waived")
 
 
-def _tally(level: str, listed: list[Requirement]) -> Tally:
+def _tally(level: str, listed: list[Requirement], run: Run) -> Tally:
     mine = [each for each in listed if each.level == level]
     status = Counter(each.status for each in mine)
-    waived = sum(1 for each in mine if each.waiver and each.status != "met")
+    waived = sum(1 for each in mine if waiver_holds(each, run) and each.status != "met")
     return Tally(level, status["met"], status["not met"], status["not shown"], waived)
-
-
-def _shown(tally: Tally) -> str:
-    text = (
-        f"Of {many(tally.total, 'MUST requirement')} in the guide, {tally.met} met, "
-        f"{tally.not_met} not met, {tally.not_shown} not shown"
-    )
-    return f"{text} ({tally.waived} under a waiver)." if tally.waived else f"{text}."
 
 
 def _of(count: int, total: int) -> str:
@@ -186,9 +198,7 @@ def _agrees(run: Run) -> list[str]:
             + (f" {why}" if why else "")
         )
     elif recorded is not found:
-        said.append(
-            f"The run's last word is {end.verdict}, but the worst of its cases is {found}."
-        )
+        said.append(f"The run's last word is {end.verdict}, but the worst of its cases is {found}.")
     if end.exit_code == ExitCode.PASS and exit_code(verdicts, accept_skips=end.accept_skips):
         said.append(f"The run told its caller that all is well (exit code 0), with {found} cases.")
     events = Counter(

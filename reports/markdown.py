@@ -25,13 +25,16 @@ _MARK = {
 def render(judgement: Judgement) -> str:
     """Return the summary: verdict, counts, requirements, what went wrong, stand-ins."""
     run = judgement.run
-    lines = [f"## {_MARK[judgement.verdict]} {str(judgement.verdict).upper()}: "
-             f"{escape(judgement.headline)}", ""]
-    lines += [f"> {escape(problem, 600)}\n>" for problem in judgement.problems[:20]]
+    lines = [
+        f"## {_MARK[judgement.verdict]} {str(judgement.verdict).upper()}: "
+        f"{escape(judgement.headline)}",
+        "",
+    ]
     if judgement.problems:
-        lines[-1] = lines[-1].removesuffix("\n>")
-        more = len(judgement.problems) - 20
-        lines += [f"> and {more} more, see index.html"] * (more > 0) + [""]
+        lines += ["The record of this run does not hold:", ""]
+        lines += [f"- {escape(problem, 600)}" for problem in judgement.problems[:MOST_CASES]]
+        more = len(judgement.problems) - MOST_CASES
+        lines += [f"- … and {more} more, see index.html"] * (more > 0) + [""]
     lines += [f"- {escape(caveat, 1200)}" for caveat in judgement.caveats]
     lines += [f"- {fact}" for fact in _facts(judgement)] + [""]
     counts = judgement.counts
@@ -43,8 +46,10 @@ def render(judgement: Judgement) -> str:
         "",
     ]
     if judgement.tallies:
-        lines += ["| requirements | met | not met | not shown | of |",
-                  "| --- | ---: | ---: | ---: | ---: |"]
+        lines += [
+            "| requirements | met | not met | not shown | of |",
+            "| --- | ---: | ---: | ---: | ---: |",
+        ]
         lines += [
             f"| {escape(tally.level)} | {tally.met} | {tally.not_met} | {tally.not_shown} "
             f"| {tally.total} |"
@@ -76,7 +81,7 @@ def escape(text: object, longest: int = 400) -> str:
 
 def code(text: object, longest: int = 400) -> str:
     """Return untrusted text as a code span, whatever backticks it holds."""
-    line = " ".join(shorten(plain(str(text)), longest).split()).replace("|", "\\|")
+    line = " ".join(shorten(plain(str(text)), longest).split())
     longest_run = max((len(run) for run in re.findall(r"`+", line)), default=0)
     fence = "`" * (longest_run + 1)
     pad = " " if line.startswith("`") or line.endswith("`") or not line else ""
@@ -87,7 +92,9 @@ def _facts(judgement: Judgement) -> list[str]:
     run, start = judgement.run, judgement.run.start
     if start is None:
         return ["The history does not say what was run."]
-    said = f"Target {code(start.target)}, driver {code(start.driver)}, profile {code(start.profile)}"
+    said = (
+        f"Target {code(start.target)}, driver {code(start.driver)}, profile {code(start.profile)}"
+    )
     said += f", seed {code(start.seed)}, version {code(start.version)}"
     commit = start.git.get("commit")
     said += f", commit {code(str(commit)[:12])}" if commit else ", commit unknown"

@@ -70,9 +70,7 @@ class Case:
     @property
     def deciding(self) -> events.CaseVerdict | None:
         """The recorded verdict that decides (the first of the worst)."""
-        return max(
-            self.verdicts, key=lambda said: parse_verdict(said.verdict).rank, default=None
-        )
+        return max(self.verdicts, key=lambda said: parse_verdict(said.verdict).rank, default=None)
 
     @property
     def seconds(self) -> float:
@@ -170,7 +168,7 @@ class Run:
 
     def counts(self) -> dict[Verdict, int]:
         """Number of cases by verdict, worst first, zeros included."""
-        found = {verdict: 0 for verdict in reversed(Verdict)}
+        found = dict.fromkeys(reversed(Verdict), 0)
         for case in self.cases.values():
             found[case.verdict] += 1
         return found

@@ -38,9 +38,7 @@ def render(run_dir: Path, out: Path | None = None) -> Rendered:
     judgement = judge(load(run_dir))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        rendered = Rendered(
-            out / "index.html", out / "junit.xml", out / "summary.md", judgement
-        )
+        rendered = Rendered(out / "index.html", out / "junit.xml", out / "summary.md", judgement)
         # A lone surrogate that slipped through must not cost the whole report.
         rendered.index.write_bytes(html.render(judgement, out).encode(errors="replace"))
         rendered.junit.write_bytes(junit.render(judgement))

@@ -54,6 +54,13 @@ class Arm:
     recovered: float | None
 
     @cached_property
+    def recovered_under_fault(self) -> bool:
+        """Whether the p95 came back while a fault was still on: what a playbook has to show."""
+        return self.recovered is not None and any(
+            span.start < self.recovered < span.to for span in self.faults
+        )
+
+    @cached_property
     def any_failed(self) -> bool:
         return any(not sample.ok for sample in self.samples)
 
@@ -150,9 +157,7 @@ def _arm(
         start - zero,
         end - zero,
         tuple(spans),
-        tuple(
-            Span(f.injected_at - zero, (f.healed_at or end) - zero, str(f)) for f in faults
-        ),
+        tuple(Span(f.injected_at - zero, (f.healed_at or end) - zero, str(f)) for f in faults),
         tuple(sorted(alerts, key=lambda a: a.at)),
         tuple(steps),
         tuple(sorted(moments, key=lambda m: m.at)),

@@ -15,7 +15,7 @@ from reports.wording import plain
 
 
 class Svg:
-    """A drawing of ``width`` × ``height`` units, at most as wide in CSS pixels.
+    """A drawing of ``width`` × ``height`` units, about one CSS pixel each.
 
     ``title`` and ``description`` are its text alternative; ``key`` makes their ids unique."""
 
@@ -60,7 +60,6 @@ class Svg:
         title, description = f"{self.key}-t", f"{self.key}-d"
         return Markup(
             f'<svg class="{css}" viewBox="0 0 {_n(self.width)} {_n(self.height)}" '
-            f'style="max-width:{_n(self.width)}px" '
             f'role="img" aria-labelledby="{title} {description}">'
             f'<title id="{title}">{escape(plain(self.title))}</title>'
             f'<desc id="{description}">{escape(plain(self.description))}</desc>'

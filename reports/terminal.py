@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.events import Measure
 from harness.core.verdicts import Verdict
 from reports.judgement import GLOSSARY, Judgement
 from reports.model import Case
@@ -33,7 +34,8 @@ _SIGN = {
 
 def print_summary(judgement: Judgement, console: Console, page: str = "") -> None:
     """Print the summary; ``page`` is where the full report lies."""
-    console.print(summary(judgement, page))
+    # Nothing may be cut off at the edge: a command is printed whole for the terminal to wrap.
+    console.print(summary(judgement, page), crop=False)
 
 
 def summary(judgement: Judgement, page: str = "") -> RenderableType:
@@ -79,23 +81,15 @@ def _numbers(judgement: Judgement) -> RenderableType:
         style = _STYLE[verdict] if counts[verdict] else "bright_black"
         text.append(f"{_SIGN[verdict]} {verdict} {counts[verdict]}   ", style=style)
     start, run = judgement.run.start, judgement.run
-    lines: list[RenderableType] = [text]
-    for tally in judgement.tallies:
-        lines.append(
-            Text(
-                f"  {tally.level} requirements: {tally.met} met, {tally.not_met} not met, "
-                f"{tally.not_shown} not shown, of {tally.total}"
-            )
-        )
+    lines: list[RenderableType] = [text, *(_bullet(line, "default") for line in judgement.shown)]
     if start is not None:
         took = f", {duration(round(run.seconds, 1))}" if run.seconds is not None else ""
         when = utc(run.started_at) if run.started_at is not None else ""
         lines.append(
-            Text(
-                plain(
-                    f"  {start.target}, driver {start.driver}, profile {start.profile}, "
-                    f"seed {start.seed}, {when}{took}"
-                )
+            _bullet(
+                f"Target {start.target}, driver {start.driver}, profile {start.profile}, "
+                f"seed {start.seed}, {when}{took}",
+                "default",
             )
         )
     return Group(*lines)
@@ -116,22 +110,26 @@ def _case(judgement: Judgement, case: Case) -> RenderableType:
             rows.append(("actual", value_text(said.actual, 600)))
         faults = ", ".join(plain(str(fault)) for fault in said.active_faults)
         rows.append(("faults on", faults or "none"))
-    for measure in case.measures[:6]:
-        value = quantity_beside(measure.value, measure.limit, measure.unit)
-        limit = (
-            f" (limit {quantity_beside(measure.limit, measure.value, measure.unit)})"
-            if measure.limit is not None
-            else ""
-        )
-        rows.append((plain(measure.name), value + limit))
+    rows += [("measured", _measured(measure)) for measure in case.measures[:6]]
     if judgement.run.start is not None:
         rows.append(("seed", str(judgement.run.start.seed)))
-    if said is not None and said.rerun:
-        rows.append(("again", plain(said.rerun)))
     for name, text in rows:
         if text:
-            grid.add_row(Text(name), Text(text))
-    return Group(head, Padding(grid, (0, 0, 0, 2)))
+            grid.add_row(Text(name), Text(plain(text)))
+    parts: list[RenderableType] = [head, Padding(grid, (0, 0, 0, 2))]
+    if said is not None and said.rerun:
+        # Left to the terminal to wrap, so that the command can be copied whole.
+        again = Text("  again         ", style="bright_black", no_wrap=True, overflow="ignore")
+        parts.append(again.append(_line(said.rerun, 1000), style="not dim default"))
+    return Group(*parts)
+
+
+def _measured(measure: Measure) -> str:
+    value = quantity_beside(measure.value, measure.limit, measure.unit)
+    if measure.limit is None:
+        return f"{measure.name}: {value}"
+    limit = quantity_beside(measure.limit, measure.value, measure.unit)
+    return f"{measure.name}: {value} (limit {limit})"
 
 
 def _verdict(verdict: Verdict) -> Text:

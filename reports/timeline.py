@@ -9,7 +9,7 @@ from markupsafe import Markup
 from reports.sampling import thin
 from reports.scenario import Arm, Moment, Scenario, Span
 from reports.svg import Scale, Svg, latency_scale, time_step
-from reports.wording import duration, offset
+from reports.wording import duration, offset, quantity
 
 _CHARACTER = 6.4
 """Units that a character of chart text takes at 11.5 units, on average, on the wide side."""
@@ -29,8 +29,8 @@ class _Frame:
 
 
 _FRAMES = {
-    "wide": _Frame(1040, 78, 20, 168, 2400),
-    "narrow": _Frame(348, 46, 8, 150, 700),
+    "wide": _Frame(920, 66, 16, 160, 2400),
+    "narrow": _Frame(348, 52, 8, 150, 700),
 }
 
 
@@ -49,7 +49,7 @@ def draw(scenario: Scenario, key: str, size: str) -> Markup:
     y_values = [sample.seconds for arm in scenario.arms for sample in arm.samples]
     if scenario.limit is not None:
         y_values.append(scenario.limit)
-    step = time_step((scenario.end - scenario.start) / ((frame.width - frame.left) / 90))
+    step = time_step((scenario.end - scenario.start) / ((frame.width - frame.left) / 75))
     first = -(-scenario.start // step)
     ticks = [
         (first + index) * step
@@ -83,7 +83,8 @@ def describe(scenario: Scenario) -> str:
         failed = sum(1 for sample in arm.samples if not sample.ok)
         text += f", {failed:,} failed" if failed else ""
         if arm.recovered is not None:
-            text += f", back at the objective {offset(arm.recovered)} after the fault"
+            how = "with the fault still on" if arm.recovered_under_fault else "after it was undone"
+            text += f", back at the objective {offset(arm.recovered)} {how}"
         elif scenario.limit is not None and arm.faults:
             text += ", not seen to come back to the objective"
         said.append(text + ".")
@@ -96,7 +97,7 @@ def _alert_names(arm: Arm) -> list[str]:
 
 def _height(arm: Arm, frame: _Frame) -> float:
     strip = 22 if arm.any_failed else 0
-    lanes = 20 * len(_alert_names(arm)) + (24 if arm.steps else 0)
+    lanes = 32 * len(_alert_names(arm)) + (28 if arm.steps else 0)
     return 44 + frame.plot + strip + lanes + 16
 
 
@@ -133,13 +134,16 @@ def _draw_arm(
         below += 22
     for name in _alert_names(arm):
         _alert(svg, x, [a for a in arm.alerts if a.what.startswith(name + " ")], below + 4, frame)
-        below += 20
+        below += 32
     if arm.steps:
         _steps(svg, x, arm.steps, below + 4, frame)
     if arm.recovered is not None:
         at = x(arm.recovered)
-        svg.line(at, upper, at, lower, "recovered")
-        _beside(svg, at, upper + 26, f"p95 back {offset(arm.recovered)}", "label", frame)
+        css = "recovered" if arm.recovered_under_fault else "late"
+        words = f"p95 back {offset(arm.recovered)}"
+        words += "" if arm.recovered_under_fault else ", fault undone"
+        svg.line(at, upper, at, lower, css)
+        _beside(svg, at, upper + 28, words, "label", frame)
 
 
 def _phases(svg: Svg, x: Scale, phases: tuple[Span, ...], top: float) -> None:
@@ -193,6 +197,8 @@ def _failures(svg: Svg, x: Scale, arm: Arm, top: float, frame: _Frame) -> None:
         d = f"M{x(inside[0].t):.1f} {top + 16:.1f}"
         d += "".join(f"L{x(p.t):.1f} {top + 16 - 15 * p.failed:.1f}" for p in inside)
         svg.path(d + f"L{x(inside[-1].t):.1f} {top + 16:.1f}z", "failed-area")
+        most = quantity(max(point.failed for point in inside), "share", 2)
+        svg.text(frame.width - frame.right, top + 12, f"up to {most}", "label", "end")
 
 
 def _alert(svg: Svg, x: Scale, states: list[Moment], top: float, frame: _Frame) -> None:
@@ -209,25 +215,28 @@ def _alert(svg: Svg, x: Scale, states: list[Moment], top: float, frame: _Frame) 
     for state in states:
         if state.state == "delivered":
             svg.mark("down", x(state.at), top + 7, "delivered", 4.5)
-    told = [s for s in states if s.state in ("firing", "delivered")] or states[:1]
-    last = max(x(s.at) for s in timed + told) if len(states) > 1 else x(told[0].at)
     name = states[0].what.rpartition(" ")[0]
-    words = "; ".join(f"{s.state} {offset(s.at)}" for s in told)
     if frame.width > 600:
-        words = f"{name} {words}"
-    _beside(svg, last, top + 12, words, "label halo", frame)
+        words = f"{name}: " + ", ".join(f"{s.state} {offset(s.at)}" for s in states)
+    else:
+        told = [s for s in states if s.state in ("firing", "delivered")] or states[:2]
+        words = ", ".join(f"{s.state} {offset(s.at)}" for s in told)
+    start = min(x(states[0].at), frame.width - frame.right - len(words) * _CHARACTER)
+    svg.text(max(frame.left, start), top + 25, words, "label")
 
 
 def _steps(svg: Svg, x: Scale, steps: tuple[Moment, ...], top: float, frame: _Frame) -> None:
     svg.text(frame.left - 6, top + 13, "steps", "tick", "end")
-    numbered = -100.0
+    numbered: set[int | None] = set()
+    edge = -100.0
     for step in steps:
         at = x(step.at)
         shape = _MARKS.get(step.stage, "ring") if step.ok else "cross"
         svg.mark(shape, at, top + 8, f"step step-{step.stage}" if step.ok else "step-bad", 4)
-        if at - numbered > 16 and step.stage == "action":
-            svg.text(at, top + 23, str(step.number), "tick", "middle")
-            numbered = at
+        if step.number not in numbered and at - edge > 8:
+            svg.text(at, top + 24, str(step.number), "tick", "middle")
+            numbered.add(step.number)
+            edge = at
 
 
 def _beside(svg: Svg, at: float, y: float, words: str, css: str, frame: _Frame) -> None:

@@ -35,7 +35,8 @@ def value_text(value: object, longest: int = LONGEST) -> str:
     elif isinstance(value, bool) or value is None:
         text = {True: "yes", False: "no", None: "none"}[value]
     elif isinstance(value, int | float):
-        text = number(value, 6)
+        # As recorded, without separators: it may be a status, a port or a seed.
+        text = f"{value:.12g}" if isinstance(value, float) else str(value)
     elif isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         text = ", ".join(value)
     else:

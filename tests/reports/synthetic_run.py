@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,29 +13,10 @@ from typing import Any
 from harness.core import events
 from harness.core.history import History
 
-BEGAN = 1_795_339_200.0
+BEGAN = 1_795_334_400.0
 """2026-11-22 08:00:00 UTC."""
 
-GUIDE: tuple[tuple[str, str, str, str], ...] = (
-    ("monitor/alert-delivered", "MUST", "3.2", "A firing alert is delivered to its receiver and later resolved; none is delivered in the control arm."),
-    ("monitor/runbook-link", "MUST", "3.2", "Every alert's runbook link resolves to a section that exists."),
-    ("monitor/dashboards", "MUST", "3.1", "The three dashboards exist by uid and title, and every panel's query returns data on a live stack."),
-    ("logs/no-pii", "MUST", "3.3", "Planted personal data and secrets never show up in the rag tenant."),
-    ("backup/checksums", "MUST", "5", "Every backup object has a SHA-256 that is verified before a restore; one flipped bit is refused."),
-    ("recovery/round-trip", "MUST", "5.1", "After snapshot and restore each collection holds the same ids, vectors, payloads, indexes, aliases and top-k answers, and survives a restart."),
-    ("recovery/rto", "MUST", "4, 5", "A full restore to staging takes at most one hour, measured from the order to the first correct answer."),
-    ("rollout/blue-green", "MUST", "6.1", "A new gateway goes live with no failed request, on reused and on fresh connections."),
-    ("capacity/gpu", "MUST", "7", "GPU above 80 % for 15 minutes alerts; 14 minutes does not."),
-    ("security/jwt-rotation", "MUST", "8.1", "Signing keys rotate with no failed request; old tokens work until they expire, and not after revocation."),
-    ("isolation/query", "MUST", "9.3", "No answer ever holds another tenant's or another persona's content, whatever the request says."),
-    ("playbook/latency", "MUST", "9.1", "Each step of the latency playbook brings p95 back where its condition holds, and without it the alert stays."),
-    ("playbook/errors", "MUST", "9.2", "Each fix of the 5xx playbook ends the error spike, and without it the spike stays."),
-    ("slo/latency", "MUST", "3.2, 9.1", "Query p95 is at most 250 ms under the reference load."),
-    ("slo/availability", "MUST", "9.2", "Server errors stay within the error budget under the reference load."),
-    ("durability/acknowledged", "MUST", "5", "A document that the gateway acknowledged is found after any single process is killed."),
-    ("tune/ef", "SHOULD", "11", "Raising ef raises recall on a collection where it was low, and the cost is shown."),
-    ("quality/retrieval", "SHOULD", "4", "Retrieval quality on the labelled question set stays above its floor and above the last accepted run's interval."),
-)  # fmt: skip
+_DATA = tomllib.loads((Path(__file__).parent / "synthetic_run.toml").read_text())
 
 
 @dataclass
@@ -74,9 +56,9 @@ class Maker:
         self.write(events.RunStart(**(fields | changes)))
 
     def guide(self, waivers: dict[str, dict[str, str]] | None = None) -> None:
-        for slug, level, section, sentence in GUIDE:
-            waiver = (waivers or {}).get(slug)
-            self.write(events.RequirementKnown(slug, level, section, sentence, waiver))
+        for known in _DATA["requirement"]:
+            waiver = (waivers or {}).get(known["slug"])
+            self.write(events.RequirementKnown(**known, waiver=waiver))
 
     def components(self) -> None:
         for role, software, version, stand_in, note in (
@@ -98,7 +80,7 @@ class Maker:
 
     def begin(self, case: str, title: str = "", needs: tuple[str, ...] = ("read",)) -> None:
         slug, _, name = case.partition("::")
-        known = {entry[0]: entry[3] for entry in GUIDE}
+        known = {entry["slug"]: entry["sentence"] for entry in _DATA["requirement"]}
         nodeid = f"suites/{slug.split('/')[0]}/test_{slug.split('/')[1]}.py::test_{name}"
         self.now += 0.05
         self.write(
@@ -111,7 +93,9 @@ class Maker:
     def measure(self, case: str, name: str, value: float, unit: str, **more: Any) -> None:
         self.write(events.Measure(case, name, value, unit, **more))
 
-    def end(self, case: str, verdict: str, seconds: float = 1.2, message: str = "", **more: Any) -> None:
+    def end(
+        self, case: str, verdict: str, seconds: float = 1.2, message: str = "", **more: Any
+    ) -> None:
         self.now += seconds
         self.verdicts.append(verdict)
         rerun = f"ragdrill verify --case '{case}' --seed {self.seed}"
@@ -152,7 +136,13 @@ class Maker:
         self.write(events.RunVerdict(**(fields | changes)))
 
     def latencies(
-        self, start: float, seconds: float, rate: float, median: float, *, arm: str = "",
+        self,
+        start: float,
+        seconds: float,
+        rate: float,
+        median: float,
+        *,
+        arm: str = "",
         failing: float = 0.0,
     ) -> list[dict[str, Any]]:
         """Open-loop arrivals with log-normal latencies and a share ``failing`` of fast errors."""
@@ -184,7 +174,10 @@ def scenario_arm(make: Maker, case: str, arm: str) -> None:
     at(0, events.ScenarioPhase(case, arm, "steady", "objectives hold with 100 requests"))
     at(20, events.ScenarioPhase(case, arm, "fault"))
     at(20.2, events.FaultInjected(fault, "latency", "gateway-embed", {"ms": 400}, case, arm))
-    at(22.4, events.FaultLanded(fault, True, {"median_before": 0.06, "median_after": 0.46}, case, arm))
+    at(
+        22.4,
+        events.FaultLanded(fault, True, {"median_before": 0.06, "median_after": 0.46}, case, arm),
+    )
     at(23, events.ScenarioPhase(case, arm, "alert"))
     alert = "RAG_P95_Latency_High"
     at(31, events.AlertSeen(alert, "pending", began + 31, case, arm, {"severity": "page"}))
@@ -193,7 +186,12 @@ def scenario_arm(make: Maker, case: str, arm: str) -> None:
     if treated:
         book, step = "latency", "embed-fallback"
         at(48, events.ScenarioPhase(case, arm, "playbook"))
-        at(48.5, events.PlaybookStep(book, "rerank-batch", "condition", False, {"rerank_p95": 0.04}, case, arm))
+        at(
+            48.5,
+            events.PlaybookStep(
+                book, "rerank-batch", "condition", False, {"rerank_p95": 0.04}, case, arm
+            ),
+        )
         at(50, events.PlaybookStep(book, step, "condition", True, {"embed_p95": 0.47}, case, arm))
         at(54, events.PlaybookStep(book, step, "action", True, {"provider": "fallback"}, case, arm))
         at(75, events.PlaybookStep(book, step, "effect", True, {"p95": 0.13}, case, arm))
@@ -206,7 +204,9 @@ def scenario_arm(make: Maker, case: str, arm: str) -> None:
     at(120, events.ScenarioPhase(case, arm, "end"))
     rows = make.latencies(began, 20, 5, 0.06, arm=arm)
     rows += make.latencies(began + 20, 34, 5, 0.47, arm=arm, failing=0.12)
-    rows += make.latencies(began + 54, 56, 5, 0.085 if treated else 0.47, arm=arm, failing=0.0 if treated else 0.12)
+    rows += make.latencies(
+        began + 54, 56, 5, 0.085 if treated else 0.47, arm=arm, failing=0.0 if treated else 0.12
+    )
     rows += make.latencies(began + 110, 10, 5, 0.06, arm=arm)
     make.now = began + 121
     make.samples(case, "query latency", rows, 0.25, arm)
@@ -218,14 +218,24 @@ def scenario(make: Maker, verdict: str = "pass") -> None:
     make.begin(case, needs=("fault",))
     scenario_arm(make, case, "treated")
     scenario_arm(make, case, "control")
-    more: dict[str, Any] = {"limit": 0.25, "level": 0.95, "method": "order statistics, blocks of 2 s"}
+    more: dict[str, Any] = {
+        "limit": 0.25,
+        "level": 0.95,
+        "method": "order statistics, blocks of 2 s",
+    }
     make.measure(case, "p95 after the step", 0.1403, "s", n=280, interval=[0.1318, 0.1522], **more)
-    make.measure(case, "p95 of the control arm", 0.7921, "s", n=280, interval=[0.744, 0.861], **more)
+    make.measure(
+        case, "p95 of the control arm", 0.7921, "s", n=280, interval=[0.744, 0.861], **more
+    )
     make.measure(case, "time to detect", 22.8, "s", limit=60.0)
     make.measure(case, "time to recover", 54.8, "s", limit=300.0)
     make.saw(case, "the alert fired and was delivered", expected="within 60 s", actual="26.3 s")
-    make.saw(case, "p95 is back with the fault in place", expected="at most 250 ms", actual="140.3 ms")
-    make.saw(case, "the control arm stays red for as long", expected="above 250 ms", actual="792.1 ms")
+    make.saw(
+        case, "p95 is back with the fault in place", expected="at most 250 ms", actual="140.3 ms"
+    )
+    make.saw(
+        case, "the control arm stays red for as long", expected="above 250 ms", actual="792.1 ms"
+    )
     make.end(case, verdict, 243.0)
 
 
@@ -246,31 +256,22 @@ def slo(make: Maker, *, median: float = 0.071, verdict: str = "pass") -> None:
         case, "query p95 lies under the objective", verdict, expected="at most 250 ms",
         actual=f"{value * 1000:.1f} ms", details={"arrivals": "open loop", "late": 0},
     )  # fmt: skip
-    make.end(case, verdict, 61.3, "" if verdict == "pass" else "Query p95 lies above the objective.")
+    make.end(
+        case, verdict, 61.3, "" if verdict == "pass" else "Query p95 lies above the objective."
+    )
 
 
 def full(directory: Path) -> Path:
     """A run with every verdict, a scenario with both arms, waivers, notes and stand-ins."""
     make = Maker(directory)
     make.start()
-    make.guide(
-        {
-            "capacity/gpu": {"reason": "No GPU in staging until the second node arrives.", "until": "2027-01-31", "kind": "hardware"},
-            "quality/retrieval": {"reason": "The labelled set is being rebuilt.", "until": "2026-10-31", "kind": "data"},
-        }
-    )  # fmt: skip
+    make.guide(_DATA["waivers"])
     make.components()
     make.write(events.Note("info", "Grafana is not part of the embedded target."))
     slo(make)
     _availability(make)
-    make.passing("monitor/runbook-link::every_link_resolves", "all 9 links resolve", expected=[], actual=[])
-    make.passing("backup/checksums::flipped_bit_is_refused", "the restore refuses the backup", 4.4, expected="exit status 3", actual="exit status 3")
-    make.passing("backup/checksums::every_object_has_one", "each object has a SHA-256", 2.1, expected=14, actual=14)
-    make.passing("isolation/query::filter_cannot_widen", "no foreign chunk in 640 answers", 8.2, expected=0, actual=0)
-    make.passing("isolation/query::persona_of_the_token_binds", "another persona is refused", 0.4, expected=403, actual=403)
-    make.passing("logs/no-pii::planted_data_stays_out", "no planted string in 41,220 lines", 3.1, expected=0, actual=0)
-    make.passing("security/jwt-rotation::no_failed_request", "requests during the rotation", 12.5, expected="0 of 900 failed", actual="0 of 900 failed")
-    make.passing("durability/acknowledged::after_kill_of_vectordb", "acknowledged documents found", 9.7, expected=512, actual=512)
+    for known in _DATA["passing"]:
+        make.passing(**known)
     scenario(make)
     _not_passing(make)
     _skipping(make)
@@ -288,19 +289,22 @@ def _availability(make: Maker) -> None:
         case, "share of successful requests", 0.99951, "share", n=12_260,
         interval=[0.99905, 0.99979], level=0.95, limit=0.999, side="min", method="Clopper-Pearson",
     )  # fmt: skip
-    make.saw(case, "the share of successes reaches the objective", expected="at least 99.9 %", actual="99.951 %")
+    make.saw(
+        case,
+        "the share of successes reaches the objective",
+        expected="at least 99.9 %",
+        actual="99.951 %",
+    )
     make.end(case, "pass", 61.0)
 
 
 def _not_passing(make: Maker) -> None:
-    case = "recovery/round-trip::restore_brings_back_identical_content"
-    make.begin(case, "After snapshot and restore each collection MUST hold the same ids, vectors, payloads and answers.", ("destroy",))
+    case, known = "recovery/round-trip::restore_brings_back_identical_content", _DATA["round_trip"]
+    make.begin(case, known["sentence"], ("destroy",))
     make.saw(case, "ids are the same", expected=2048, actual=2048)
-    expected = {"collection": "rag-chunks-wordllama-256", "points": 2048, "payload_digest": "9f3b…41"}
-    actual = {"collection": "rag-chunks-wordllama-256", "points": 2048, "payload_digest": "07ac…9e", "differ": ["chunk 31b/2", "chunk 77a/0"]}
-    what = "Payloads differ after the restore: 2 of 2,048 points."
-    make.saw(case, what, "fail", expected=expected, actual=actual)
-    make.end(case, "fail", 38.2, what, expected=expected, actual=actual)
+    differ = {"expected": known["expected"], "actual": known["actual"]}
+    make.saw(case, known["what"], "fail", **differ)
+    make.end(case, "fail", 38.2, known["what"], **differ)
 
     case = "rollout/blue-green::no_failed_request_on_fresh_connections"
     make.begin(case, needs=("restart",))
@@ -309,29 +313,46 @@ def _not_passing(make: Maker) -> None:
     make.saw(case, what, "fail", expected=0, actual=3)
     make.write(events.FaultInjected("slow-green", "latency", "edge-green", {"ms": 80}, case))
     make.write(events.FaultLanded("slow-green", True, {"median_after": 0.14}, case))
-    make.end(case, "fail", 21.6, what, expected=0, actual=3, active_faults=["latency on edge-green"])
+    make.end(
+        case, "fail", 21.6, what, expected=0, actual=3, active_faults=["latency on edge-green"]
+    )
     make.write(events.FaultHealed("slow-green", True, {}, case))
 
     case = "tune/ef::recall_rises"
     make.begin(case)
-    make.measure(case, "recall gain", 0.012, "share", n=200, interval=[-0.004, 0.027], level=0.95, limit=0.0, side="min", method="paired bootstrap")
+    make.measure(
+        case,
+        "recall gain",
+        0.012,
+        "share",
+        n=200,
+        interval=[-0.004, 0.027],
+        level=0.95,
+        limit=0.0,
+        side="min",
+        method="paired bootstrap",
+    )
     what = "The interval of the gain holds zero after the whole budget of 200 questions."
     make.saw(case, what, "inconclusive", expected="a gain above 0", actual="1.2 % [−0.4 %, 2.7 %]")
-    make.end(case, "inconclusive", 44.0, what, expected="a gain above 0", actual="1.2 % [−0.4 %, 2.7 %]")
+    make.end(
+        case, "inconclusive", 44.0, what, expected="a gain above 0", actual="1.2 % [−0.4 %, 2.7 %]"
+    )
 
     case = "monitor/alert-delivered::delivered_and_resolved"
     make.begin(case, needs=("fault",))
-    make.end(case, "error", 30.1, "setup: TargetError: Alertmanager did not answer on /-/ready within 30 s\n  next: see logs/alerts.log")
+    make.end(
+        case,
+        "error",
+        30.1,
+        "setup: TargetError: Alertmanager did not answer on /-/ready within 30 s\n"
+        "  next: see logs/alerts.log",
+    )
 
 
 def _skipping(make: Maker) -> None:
-    for case, why in (
-        ("monitor/dashboards::panels_return_data", "The target has no role dashboards."),
-        ("capacity/gpu::fifteen_minutes_alert", "The target has no role gpu."),
-        ("recovery/rto::full_restore_within_an_hour", "The target does not allow destroy (allow = read, write, restart, fault)."),
-    ):
-        make.begin(case)
-        make.end(case, "skip", 0.0, why)
+    for known in _DATA["skipped"]:
+        make.begin(known["case"])
+        make.end(known["case"], "skip", 0.0, known["why"])
 
 
 def passing_run(directory: Path, **latency: Any) -> Path:
