@@ -191,7 +191,8 @@ def _judge_key(key: str, ops: list[Operation], found: list[str], result: Durabil
         note(result.lost, "absent, and its last acknowledged write was a put")
     superseded = {op.digest for op in acknowledged if op.kind == "put"} - allowed
     rejected = {op.digest for op in ops if op.state == "rejected" and op.kind == "put"}
-    deleted = bool(standing) and all(op.kind == "delete" for op in standing)
+    deletes = [op for op in standing if op.kind == "delete"]
+    deleted = bool(standing) and len(deletes) == len(standing)
     for digest in dict.fromkeys(digest for digest in found if digest not in allowed):
         if digest in superseded and deleted:
             note(result.resurrected, "content is back after its acknowledged delete")
@@ -205,10 +206,9 @@ def _judge_key(key: str, ops: list[Operation], found: list[str], result: Durabil
     if found and not explained and not may_be_absent and not set(found) & superseded:
         note(result.lost, "other content stands in place of what was acknowledged")
     certain = {op.digest for op in standing if op.kind == "put"}
-    if explained and not certain.intersection(explained):
-        result.excused += 1
-    elif not found and may_be_absent and standing and all(op.kind == "put" for op in standing):
-        result.excused += 1
+    present_by_doubt = bool(explained) and not certain.intersection(explained)
+    absent_by_doubt = not found and may_be_absent and bool(certain) and not deletes
+    result.excused += present_by_doubt or absent_by_doubt
 
 
 def _end(operation: Operation) -> float:
