@@ -23,5 +23,10 @@ class BlackHole(LinkFault):
         return {"timeout": 0}
 
     def shows(self, looks: list[Look], before: dict[str, Any]) -> bool:
-        """Each probe waits in silence, on a link that answered before."""
-        return all(each.outcome == "silent" for each in looks) and "answered" in before["outcomes"]
+        """No probe gets a byte, on a link that answered before.
+
+        An upstream that ends its connection after answering is seen to close: the end passes, the
+        answer does not (Toxiproxy's timeout toxic drops data, not the end of it).
+        """
+        nothing = all(each.outcome in ("silent", "closed") for each in looks)
+        return nothing and "answered" in before["outcomes"]

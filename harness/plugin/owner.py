@@ -16,6 +16,10 @@ from harness.drivers import registry
 from harness.drivers.base import Stack
 
 
+_NO_SECRET = frozenset({"bucket"})
+"""What credentials hold beside secrets; hiding it would only make a report unreadable."""
+
+
 class StackOwner:
     """Boots the target when it is first asked for, and takes it down once."""
 
@@ -93,4 +97,6 @@ def worker_stack(run: Run, history: History) -> Callable[[], Any]:
 def learn_secrets(stack: Stack, history: History) -> None:
     """Teach the history's redactor every secret of the target."""
     for role in stack.roles():
-        history.redactor.add(*(str(value) for value in stack.credentials(role).values()))
+        for name, value in stack.credentials(role).items():
+            if name not in _NO_SECRET:
+                history.redactor.add(str(value))
