@@ -173,7 +173,7 @@ class Echo:
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.address = "127.0.0.1:{}".format(self.listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
         self.endings: list[str] = []
         self.received = bytearray()
         self.reads: list[int] = []
@@ -222,7 +222,7 @@ def refusing_address() -> Iterator[str]:
     """An address that is bound but does not listen, so it refuses connections."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        yield "127.0.0.1:{}".format(held.getsockname()[1])
+        yield f"127.0.0.1:{held.getsockname()[1]}"
 
 
 @contextlib.contextmanager
