@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -140,7 +141,7 @@ def _conclude(item: pytest.Item, case: Case, progress: _Progress) -> None:
 
 def rerun_command(case: str, seed: int) -> str:
     """Return the command that runs this case again with the same randomness."""
-    return f"ragdrill verify --case '{case}' --seed {seed}"
+    return f"ragdrill verify --case {shlex.quote(case)} --seed {seed}"
 
 
 def _explain(item: pytest.Item, case: Case, ending: _Ending, call: pytest.CallInfo[None]) -> str:

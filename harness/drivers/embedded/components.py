@@ -11,7 +11,7 @@ from harness.drivers.base import Component
 from harness.drivers.embedded import http
 from harness.drivers.embedded.places import nginx_bin, weed_bin
 from harness.drivers.embedded.ports import HOST
-from harness.drivers.embedded.postgres import OWNER
+from harness.drivers.embedded.postgres import ADMIN
 from harness.drivers.embedded.processes import Processes
 
 UNKNOWN = "unknown (not answering)"
@@ -63,9 +63,9 @@ def _describe(processes: Processes, role: str) -> Component:
 def _postgres_version(processes: Processes) -> str:
     import psycopg
 
-    password = processes.secrets.values[f"{OWNER}_password"]
+    password = processes.secrets.values[f"{ADMIN}_password"]
     try:
-        with psycopg.connect(processes.cluster.dsn(OWNER, password), connect_timeout=3) as database:
+        with psycopg.connect(processes.cluster.dsn(ADMIN, password), connect_timeout=3) as database:
             row = database.execute("SELECT version()").fetchone()
     except psycopg.Error:
         return UNKNOWN

@@ -33,6 +33,8 @@ PIDS_NAME = "pids"
 LEFTOVERS_NAME = "leftovers"
 # Ended in an orderly way so that they may flush and unlink; then they are killed.
 POLITE_S = 0.7
+# A process in an uninterruptible sleep may outlast a kill for a while.
+KILL_S = 10.0
 TICK_S = 0.02
 
 Reply = dict[str, Any]
@@ -288,8 +290,11 @@ class Keeper:
             if service.running:
                 procfs.send(service.pid, service.stop_signal)
                 service.signal_tree(signal.SIGCONT)
-        self._wait_for_children(POLITE_S, 0)
-        self._wait_for_children(10.0, signal.SIGKILL)
+        deadline = time.monotonic() + POLITE_S
+        while time.monotonic() < deadline and any(s.running for s in self.services.values()):
+            self.reap()
+            time.sleep(TICK_S / 4)
+        self._kill_all()
         procfs.remove_shared_memory(self.started)
         remove_leftovers(self.scratch)
         with suppress(OSError):
@@ -297,18 +302,16 @@ class Keeper:
         for connection in self.farewells:
             self._answer(connection, {"ok": True})
 
-    def _wait_for_children(self, limit: float, number: int) -> None:
-        deadline = time.monotonic() + limit
+    def _kill_all(self) -> None:
+        deadline = time.monotonic() + KILL_S
         while time.monotonic() < deadline:
             self.reap()
-            rows = procfs.table()
-            living = procfs.descendants([os.getpid()], rows) - {os.getpid()}
+            living = procfs.descendants([os.getpid()], procfs.table()) - {os.getpid()}
             if not living:
                 return
-            if number:
-                for pid in living:
-                    procfs.send(pid, number)
-            time.sleep(TICK_S)
+            for pid in living:
+                procfs.send(pid, signal.SIGKILL)
+            time.sleep(TICK_S / 4)
 
 
 def remove_leftovers(scratch: str) -> None:

@@ -23,7 +23,6 @@ from harness.drivers.embedded.places import cache_dir, postgres_bin
 from harness.drivers.embedded.ports import HOST
 
 ADMIN = "rag_admin"
-OWNER = "rag_owner"
 DATABASE = "rag"
 # PostgreSQL refuses to run as root, so root appears to it as this user (nobody on every Linux).
 _NOBODY = 65534
@@ -57,10 +56,7 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
-_TEMPLATE_SQL = (
-    f"CREATE ROLE {OWNER} LOGIN CREATEROLE BYPASSRLS",
-    f"CREATE DATABASE {DATABASE} OWNER {OWNER}",
-)
+_TEMPLATE_SQL = (f"CREATE DATABASE {DATABASE}",)
 _STEP_S = 120.0
 _AS_USER = """
 import runpy, sys, os
@@ -189,9 +185,9 @@ def _version() -> str:
     return done.stdout.strip()
 
 
-def password_script(passwords: dict[str, str]) -> str:
-    """Input for ``single_user`` that sets the passwords of roles of the template."""
-    return _script([f"ALTER ROLE {role} PASSWORD {_quoted(passwords[role])}" for role in passwords])
+def password_script(password: str) -> str:
+    """Input for ``single_user`` that sets the password of the one role of the template."""
+    return _script([f"ALTER ROLE {ADMIN} PASSWORD {_quoted(password)}"])
 
 
 def _script(statements: Sequence[str]) -> str:

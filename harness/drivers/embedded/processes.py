@@ -16,7 +16,7 @@ from harness.drivers.embedded.metrics import Alerts, Metrics
 from harness.drivers.embedded.nginx import Edge
 from harness.drivers.embedded.places import Binary, system_bin, toxiproxy_bin
 from harness.drivers.embedded.ports import HOST
-from harness.drivers.embedded.postgres import ADMIN, OWNER, Cluster
+from harness.drivers.embedded.postgres import ADMIN, Cluster
 from harness.drivers.embedded.seaweed import PORTS as OBJECTSTORE_PORTS
 from harness.drivers.embedded.seaweed import ObjectStore
 from harness.drivers.embedded.services import OURS, Context, migration
@@ -101,8 +101,7 @@ class Processes:
         self.cluster.prepare()
         values = self.secrets.values
         script = self.scratch / "metadata" / "passwords.sql"
-        passwords = {role: values[f"{role}_password"] for role in (ADMIN, OWNER)}
-        write_private(script, postgres.password_script(passwords))
+        write_private(script, postgres.password_script(values[f"{ADMIN}_password"]))
         self.keeper.start(
             "metadata-passwords",
             self.cluster.single_user(),

@@ -9,7 +9,7 @@ from harness.core.errors import TargetError
 from harness.drivers.embedded import http
 from harness.drivers.embedded.keeper_client import tail
 from harness.drivers.embedded.ports import HOST
-from harness.drivers.embedded.postgres import OWNER
+from harness.drivers.embedded.postgres import ADMIN
 from harness.drivers.embedded.processes import Processes
 from harness.drivers.embedded.seaweed import BUCKET
 
@@ -48,9 +48,9 @@ def probe(processes: Processes, name: str) -> Probe:
 def _postgres(processes: Processes) -> str | None:
     import psycopg
 
-    password = processes.secrets.values[f"{OWNER}_password"]
+    password = processes.secrets.values[f"{ADMIN}_password"]
     try:
-        with psycopg.connect(processes.cluster.dsn(OWNER, password), connect_timeout=5) as database:
+        with psycopg.connect(processes.cluster.dsn(ADMIN, password), connect_timeout=5) as database:
             database.execute("SELECT 1")
     except psycopg.Error as error:
         return str(error).strip()

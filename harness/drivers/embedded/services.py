@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.drivers.embedded.links import proxy_port_name
 from harness.drivers.embedded.ports import HOST
-from harness.drivers.embedded.postgres import OWNER, Cluster
+from harness.drivers.embedded.postgres import ADMIN, Cluster
 
 MODELS = ("wordllama-256", "minilm-384")
 """The embedding models of the reference stack; the first is the stable one."""
@@ -42,7 +42,6 @@ def new_secrets() -> dict[str, str]:
     """Random credentials for one run, and a fresh signing key."""
     names = (
         "rag_admin_password",
-        "rag_owner_password",
         "rag_gateway_password",
         "rag_auth_password",
         "vectordb_api_key",
@@ -148,7 +147,7 @@ def _pager(context: Context) -> dict[str, str]:
 def migration(context: Context) -> dict[str, str]:
     """The settings of the deployment job, which talks to the stores directly."""
     return {
-        "MIGRATE_DATABASE_URL": context.database(OWNER, None),
+        "MIGRATE_DATABASE_URL": context.database(ADMIN, None),
         "MIGRATE_GATEWAY_PASSWORD": context.secrets["rag_gateway_password"],
         "MIGRATE_AUTH_PASSWORD": context.secrets["rag_auth_password"],
         "MIGRATE_VECTORDB_URL": context.direct("vectordb"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.drivers.embedded.links import proxy_port_name
 from harness.drivers.embedded.ports import HOST
-from harness.drivers.embedded.postgres import ADMIN, OWNER
+from harness.drivers.embedded.postgres import ADMIN
 from harness.drivers.embedded.processes import Processes
 from harness.drivers.embedded.seaweed import BUCKET
 
@@ -26,7 +26,8 @@ def credentials(processes: Processes, role: str) -> dict[str, str]:
             f"{short}_dsn": cluster.dsn(user, values[f"{user}_password"])
             for short, user in (
                 ("admin", ADMIN),
-                ("owner", OWNER),
+                # The deployment job narrows roles, which takes a superuser: it owns all tables.
+                ("owner", ADMIN),
                 ("gateway", "rag_gateway"),
                 ("auth", "rag_auth"),
             )

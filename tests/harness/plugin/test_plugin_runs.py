@@ -214,7 +214,7 @@ def test_a_failure_reads_as_requirement_expectation_and_rerun(run_cases: RunCase
         "expected",
         "actual",
         "test_cases.py:",
-        "ragdrill verify --case 'slo/latency::target_misbehaves' --seed 7",
+        "ragdrill verify --case slo/latency::target_misbehaves --seed 7",
     ):
         assert text in result.output, text
 
