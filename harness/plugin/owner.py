@@ -15,7 +15,6 @@ from harness.core.target import TargetFile
 from harness.drivers import registry
 from harness.drivers.base import Stack
 
-
 _NO_SECRET = frozenset({"bucket"})
 """What credentials hold beside secrets; hiding it would only make a report unreadable."""
 
