@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.core import guide
 from harness.core.registry import PERMISSIONS
+from tests.defects.defect import load_catalogue
 from tests.repo.checkout import ROOT
 
 
@@ -73,6 +74,19 @@ def test_every_case_that_an_erratum_names_exists() -> None:
     ids = {case["id"] for case in _cases()}
     gone = [e.case for e in guide.load_errata() if e.case and e.case not in ids]
     assert not gone, f"no such case: {gone}"
+
+
+def test_every_defect_names_a_case_that_exists() -> None:
+    ids = {case["id"] for case in _cases()}
+    gone = {d.name: d.catches for d in load_catalogue() if d.catches not in ids}
+    assert not gone, f"no such case: {gone}"
+
+
+def test_every_must_that_has_a_case_has_a_defect_that_its_cases_catch() -> None:
+    caught = {defect.catches.split("::")[0] for defect in load_catalogue()}
+    covered = {case["slug"] for case in _cases()}
+    musts = {r.slug for r in guide.load_requirements() if r.level == "MUST"}
+    assert not (covered & musts) - caught, "nothing shows that these can fail"
 
 
 def test_the_committed_catalogue_is_what_the_cases_say() -> None:
