@@ -85,7 +85,8 @@ def boot(processes: Processes, progress: Progress) -> None:
     gateway = f"gateway-{processes.state.colour}"
     needs: dict[str, tuple[str, ...]] = {
         "auth": ("links", "migrate"),
-        gateway: ("links",),
+        # Earlier, it would ask for keys before anybody has some, and wait a second to ask again.
+        gateway: ("links", "migrate"),
         "metrics": ("links",),
     }
     first = ("faultproxy", "metadata", "vectordb", "embed", "fallback", "rerank", "objectstore")
