@@ -72,6 +72,14 @@ format: venv-dev ## let ruff format the code and fix what it can
 catalogue: venv ## write docs/catalogue.md from the cases (ARGS=--check only compares)
 	$(call told,$(BIN)/ragdrill catalogue $(ARGS))
 
+# Which figures: by default those of every module in benchmarks/.
+BENCH ?= $(filter-out __init__,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
+
+.PHONY: bench
+bench: venv ## print the figures of benchmarks/ (BENCH=load: only these); nothing is asserted
+	$(call told,worst=0; for name in $(BENCH); do echo "benchmark $$name" >&2; \
+	$(BIN)/python -m benchmarks.$$name $(ARGS) || worst=$$?; done; (exit $$worst))
+
 .PHONY: clean
 clean: ## remove caches and build litter; keeps .venv and runs/
 	@find . \( -path ./.venv -o -path ./.git -o -path ./runs \) -prune -o \

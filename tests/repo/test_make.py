@@ -63,6 +63,8 @@ def made(tmp_path: Path) -> Callable[[str, int], subprocess.CompletedProcess[str
     """Return a function that runs a target whose tools all end with the given exit code."""
     root = tmp_path / "check out"
     (root / "scripts").mkdir(parents=True)
+    (root / "benchmarks").mkdir()
+    (root / "benchmarks/load.py").touch()
     shutil.copy(checkout.ROOT / "Makefile", root)
 
     def make(target: str, code: int, *arguments: str) -> subprocess.CompletedProcess[str]:
