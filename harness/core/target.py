@@ -30,14 +30,17 @@ class TargetSection(_Strict):
 
 
 class RoleSection(_Strict):
-    """``[roles.<role>]``: where the role answers; ``*_env`` name variables that hold secrets."""
+    """``[roles.<role>]``: where the role answers; ``*_env`` name variables that hold secrets.
+
+    ``api_key_env``: the vector store's key, a worker's key, auth's service key, or the password of
+    the metadata store's ``postgresql://user@host:port/database``.
+    """
 
     url: str
     api_key_env: str | None = None
     access_key_env: str | None = None
     secret_key_env: str | None = None
     bucket: str | None = None
-    adapter: str | None = None
 
 
 class ControlSection(_Strict):

@@ -10,6 +10,7 @@ from harness.core.errors import UsageError
 # Name of the driver: where its class lives. Loaded on demand, so that one driver's libraries are
 # not needed for another's run.
 _DRIVERS = {
+    "attach": "harness.drivers.attach:AttachedStack",
     "embedded": "harness.drivers.embedded.stack:EmbeddedStack",
 }
 

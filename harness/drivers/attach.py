@@ -1,0 +1,254 @@
+"""A stack that runs already: addresses from the target file, control by the operator's commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import httpx
+import psycopg
+
+from harness.core.errors import NotAllowed, TargetError, UsageError
+from harness.core.run import Run
+from harness.core.target import ControlSection, TargetFile
+from harness.drivers.base import Component, Credentials, Endpoint, Link
+
+COMMAND_TIMEOUT_S = 300.0
+_PROBE_S = 5.0
+
+# What is asked of a role to see that it answers, and with its credential where there is one.
+_PROBES: dict[str, tuple[str, str]] = {
+    "vectordb": ("/collections", "api-key"),
+    "gateway": ("/readyz", ""),
+    "edge": ("/readyz", ""),
+    "embed": ("/v1/models", "Authorization"),
+    "fallback": ("/v1/models", "Authorization"),
+    "rerank": ("/readyz", ""),
+    "auth": ("/admin/users", "Authorization"),
+    "metrics": ("/-/ready", ""),
+    "alerts": ("/-/ready", ""),
+    "pager": ("/readyz", ""),
+    "faultproxy": ("/version", ""),
+}
+
+
+class AttachedStack:
+    """The operator's own target. Nothing of it is started, and by default it is only read."""
+
+    def __init__(self, run_id: str, scratch: Path, target: TargetFile) -> None:
+        self.run_id, self.scratch, self._target = run_id, scratch, target
+        self.name = target.target.name
+        self.allow = frozenset(target.target.allow or ("read",))
+
+    @classmethod
+    def for_run(
+        cls, run: Run, target: TargetFile, progress: Callable[[str], None]
+    ) -> AttachedStack:
+        """Return the target of a run, with control where the file gives commands.
+
+        Raises:
+            UsageError: no roles are given, or a secret is missing from the environment.
+        """
+        if not target.roles:
+            raise UsageError(
+                "Nothing to attach to.",
+                expected='[roles.<role>] with a url in the target file, at least for "gateway"',
+                actual="no roles",
+                next_step='leave driver = "attach" away to boot the reference stack',
+            )
+        stack = _kind(target)(run.run_id, run.scratch, target)
+        for role in target.roles:
+            stack.credentials(role)
+        state = {"run_id": run.run_id, "target": target.model_dump(mode="json")}
+        run.state_file.write_text(json.dumps(state))
+        return stack
+
+    @classmethod
+    def attach(cls, state_file: Path) -> AttachedStack:
+        """Return the same target in another process of the run."""
+        state = json.loads(state_file.read_text())
+        target = TargetFile.model_validate(state["target"])
+        return _kind(target)(state["run_id"], state_file.parent, target)
+
+    def up(self) -> None:
+        """Ask every role once. Raises TargetError naming the role, its address and what came."""
+        for role in self._target.roles:
+            problem = self._problem(role)
+            if problem:
+                raise TargetError(
+                    f"The role {role!r} of the target {self.name!r} can't be used.",
+                    expected=f"an answer from {self._target.roles[role].url}",
+                    actual=problem,
+                    next_step=f"check roles.{role} in the target file and the secret it names",
+                )
+
+    def down(self) -> None:
+        """Nothing was started."""
+
+    def roles(self) -> tuple[str, ...]:
+        """The roles of the target file; without an edge the gateway serves as one."""
+        given = tuple(self._target.roles)
+        return (*given, "edge") if "gateway" in given and "edge" not in given else given
+
+    def endpoint(self, role: str) -> Endpoint:
+        """The address in the target file."""
+        wanted = "gateway" if role == "edge" and "edge" not in self._target.roles else role
+        section = self._target.roles.get(wanted)
+        if section is None:
+            raise TargetError(
+                f"The target {self.name!r} has no role {role!r}.",
+                expected=", ".join(self.roles()),
+                actual=role,
+            )
+        parts = urlsplit(section.url)
+        port = parts.port or {"https": 443, "postgresql": 5432}.get(parts.scheme, 80)
+        return Endpoint(role, section.url.rstrip("/"), parts.hostname or "", port)
+
+    def ready(self, role: str, timeout_s: float = 30.0) -> None:
+        """Return once the role answers."""
+        deadline = time.monotonic() + timeout_s
+        while (problem := self._problem(role)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if problem:
+            raise TargetError(
+                f"The role {role!r} is not ready.",
+                expected=f"an answer within {timeout_s:.0f} s",
+                actual=problem,
+            )
+
+    def logs(self, role: str, tail: int | None = None) -> str:
+        """Raises NotAllowed: logs of an attached target are not ours to read."""
+        raise NotAllowed("The logs of an attached target can't be read.", actual=role)
+
+    def components(self) -> tuple[Component, ...]:
+        """Each role with the version it reports over HTTP, or ``unknown``."""
+        return tuple(Component(role, *self._version(role)) for role in self._target.roles)
+
+    def credentials(self, role: str) -> Credentials:
+        """The secrets that the target file takes from the environment."""
+        section = self._target.roles.get(role)
+        if section is None:
+            return {}
+        key = self._target.secret(role, "api_key")
+        if role == "metadata":
+            parts = urlsplit(section.url)
+            login = f"{parts.username or 'postgres'}:{quote(key, safe='')}@" if key else ""
+            host = parts.netloc.rpartition("@")[2]
+            return {"admin_dsn": parts._replace(netloc=login + host).geturl()}
+        found = {
+            "service_key" if role == "auth" else "api_key": key,
+            "access_key": self._target.secret(role, "access_key"),
+            "secret_key": self._target.secret(role, "secret_key"),
+            "bucket": section.bucket,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def links(self) -> tuple[Link, ...]:
+        """None: there is no fault proxy of ours on the links of an attached target."""
+        return ()
+
+    def _problem(self, role: str) -> str:
+        """Return what is wrong with a role, or an empty string."""
+        if role == "metadata":
+            try:
+                psycopg.connect(self.credentials(role)["admin_dsn"], connect_timeout=5).close()
+            except psycopg.OperationalError as error:
+                return str(error).strip()
+            return ""
+        path, header = _PROBES.get(role, ("/", ""))
+        key = self.credentials(role).get("service_key" if role == "auth" else "api_key", "")
+        value = f"Bearer {key}" if header == "Authorization" else key
+        try:
+            response = httpx.get(
+                self.endpoint(role).url + path,
+                headers={header: value} if header and key else {},
+                timeout=_PROBE_S,
+                trust_env=False,
+            )
+        except httpx.HTTPError as error:
+            return f"{type(error).__name__}: {error}"
+        if role == "objectstore":
+            return ""
+        if response.status_code in (401, 403):
+            return f"{response.status_code} for {path}: the credential is missing or wrong"
+        return "" if response.status_code < 400 else f"{response.status_code} for {path}"
+
+    def _version(self, role: str) -> tuple[str, str]:
+        if role == "metadata":
+            with psycopg.connect(self.credentials(role)["admin_dsn"], connect_timeout=5) as link:
+                row = link.execute("show server_version").fetchone()
+            return "PostgreSQL", str(row[0]) if row else "unknown"
+        path = "/" if role == "vectordb" else "/healthz"
+        try:
+            body = httpx.get(
+                self.endpoint(role).url + path, timeout=_PROBE_S, trust_env=False
+            ).json()
+        except (httpx.HTTPError, ValueError):
+            return role, "unknown"
+        if not isinstance(body, dict):
+            return role, "unknown"
+        title = body.get("title") or body.get("service") or role
+        return str(title), str(body.get("version", "unknown"))
+
+
+class ControlledStack(AttachedStack):
+    """An attached target whose operator gave commands to restart, stop or start roles."""
+
+    def restart(self, role: str, env: Mapping[str, str] | None = None) -> None:
+        """Run the role's ``restart`` command, or its ``stop`` and ``start``."""
+        if env:
+            raise NotAllowed("An attached role can't be given other settings.", actual=role)
+        control = self._target.control.get(role, ControlSection())
+        if control.restart:
+            _command(control.restart)
+        else:
+            self.stop(role)
+            self.start(role)
+        self.ready(role)
+
+    def stop(self, role: str) -> None:
+        """Run the role's ``stop`` command."""
+        _command(self._given(role, "stop"))
+
+    def start(self, role: str) -> None:
+        """Run the role's ``start`` command and wait until it is ready."""
+        _command(self._given(role, "start"))
+        self.ready(role)
+
+    def _given(self, role: str, action: str) -> str:
+        command: str | None = getattr(self._target.control.get(role), action, None)
+        if command is None:
+            raise NotAllowed(
+                f"The target file gives no command to {action} {role}.",
+                expected=f"[control.{role}] with {action}",
+                next_step="add it, if this target may be acted on",
+            )
+        return command
+
+
+def _kind(target: TargetFile) -> type[AttachedStack]:
+    return ControlledStack if target.control else AttachedStack
+
+
+def _command(command: str) -> None:
+    """Run an operator's command with the shell, as they would."""
+    try:
+        done = subprocess.run(
+            command, shell=True, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TargetError(
+            "A control command did not end.",
+            expected=f"an end within {COMMAND_TIMEOUT_S:.0f} s",
+            actual=command,
+        ) from error
+    if done.returncode:
+        raise TargetError(
+            "A control command failed.",
+            expected=f"exit status 0 of: {command}",
+            actual=f"{done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}",
+        )
