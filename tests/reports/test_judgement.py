@@ -1,4 +1,4 @@
-"""The verdict of a run is worked out from its cases, and a record that does not hold is an error."""
+"""A run's verdict is worked out from its cases; a record that does not hold is an error."""
 
 from __future__ import annotations
 
