@@ -9,9 +9,8 @@ import pytest
 from pager_lab import Pager
 
 
-@pytest.fixture
-def pager(tmp_path: Path) -> Iterator[Pager]:
-    pager = Pager(tmp_path / "deliveries.jsonl")
+def _running(file: Path) -> Iterator[Pager]:
+    pager = Pager(file)
     pager.start()
     try:
         yield pager
@@ -19,3 +18,15 @@ def pager(tmp_path: Path) -> Iterator[Pager]:
         assert pager.process is not None
         if pager.process.poll() is None:
             pager.end()
+
+
+@pytest.fixture(scope="session")
+def pager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pager]:
+    """One pager for the tests that leave it running."""
+    yield from _running(tmp_path_factory.mktemp("pager") / "deliveries.jsonl")
+
+
+@pytest.fixture
+def own_pager(tmp_path: Path) -> Iterator[Pager]:
+    """A pager to kill."""
+    yield from _running(tmp_path / "deliveries.jsonl")
