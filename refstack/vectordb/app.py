@@ -12,8 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from refstack.common.logs import get_logger
 from refstack.vectordb.auth import Access, Authenticator, Refused
-from refstack.vectordb.endpoints import Accepted, Endpoints, File, Text
-from refstack.vectordb.errors import ApiError, format_error
+from refstack.vectordb.checks import query_choice
+from refstack.vectordb.endpoints import Accepted, Endpoints
+from refstack.vectordb.errors import ApiError, query_error
+from refstack.vectordb.measures import File, Text
 from refstack.vectordb.registry import Registry
 from refstack.vectordb.routes import Route, match
 from refstack.vectordb.settings import Settings
@@ -22,6 +24,18 @@ from refstack.vectordb.snapshots import Snapshots
 _JSON = [(b"content-type", b"application/json")]
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 _ORDERINGS = ("weak", "medium", "strong")
+_CONSISTENCIES = ("all", "majority", "quorum")
+_PARAMETERS = (
+    "wait",
+    "ordering",
+    "timeout",
+    "consistency",
+    "priority",
+    "checksum",
+    "anonymize",
+    "per_collection",
+    "details_level",
+)
 _CHUNK = 1 << 18
 
 
@@ -38,6 +52,11 @@ class Request:
         self._receive = receive
         raw = scope["query_string"].decode("latin-1")
         self._query = parse_qs(raw, keep_blank_values=True) if raw else {}
+
+        for name in self._query:
+            if name not in _PARAMETERS:
+                names = ", ".join(f"`{known}`" for known in _PARAMETERS)
+                raise query_error(f"unknown field `{name}`, expected one of {names}")
 
     def query(self, name: str) -> str | None:
         """The last value of a query parameter, or None."""
@@ -57,14 +76,12 @@ class Request:
             )
         return float(text)
 
-    def check_write_parameters(self) -> None:
-        """`ordering` makes no difference on one node, but a wrong one is refused."""
-        ordering = self.query("ordering")
-        if ordering is not None and ordering not in _ORDERINGS:
-            names = ", ".join(f"`{name}`" for name in _ORDERINGS)
-            raise format_error(
-                f"unknown variant `{ordering}`, expected one of {names}", "query parameters"
-            )
+    def check_consistency(self) -> None:
+        """`ordering` and `consistency` change nothing on one node, but a wrong one is refused."""
+        ordering, consistency = self.query("ordering"), self.query("consistency")
+        query_choice(ordering, "ordering", _ORDERINGS)
+        if consistency is not None and not (consistency.isascii() and consistency.isdigit()):
+            query_choice(consistency, "consistency", _CONSISTENCIES)
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body in pieces. Raises `ApiError` 400 when the client goes away."""
@@ -78,8 +95,13 @@ class Request:
             if not message.get("more_body", False):
                 return
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body. Raises `ApiError` 400 beyond `limit` bytes."""
+    async def json(self, limit: int) -> bytes:
+        """The whole body, said to be JSON. Raises `ApiError` 400 otherwise, or beyond `limit`."""
+        kind = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if kind != b"application/json" and not kind.endswith(b"+json"):
+            raise ApiError(
+                400, "Content type error: a body must come with `Content-Type: application/json`"
+            )
         declared = self.headers.get(b"content-length", b"0")
         size = int(declared) if declared.isdigit() else 0
         if size <= limit:
@@ -91,8 +113,8 @@ class Request:
                     break
             else:
                 return b"".join(parts)
-        raise format_error(
-            f"JSON payload ({size} bytes) is larger than allowed (limit: {limit} bytes)."
+        raise ApiError(
+            400, f"JSON payload ({size} bytes) is larger than allowed (limit: {limit} bytes)."
         )
 
 
@@ -132,9 +154,14 @@ class App:
             await _send(send, 404, b"", [])
             return
         route, path = found
-        request = Request(route, path, scope, receive, access)
         status = 500
         try:
+            try:
+                request = Request(route, path, scope, receive, access)
+            except ApiError as error:
+                status = error.status
+                await _send(send, status, _error(error.message, begun), _JSON)
+                return
             status, body, headers = await self._answer(request, begun)
             if isinstance(body, File):
                 await _send_file(send, body)
@@ -180,13 +207,10 @@ class App:
 
     def _check_rights(self, request: Request) -> None:
         level = request.route.level
-        if not level:
-            return
-        name = request.path.get("collection_name")
-        if name is None:
-            request.access.check_global(level)
-        else:
-            request.access.check_collection(self._registry.aliases.get(name, name), level)
+        if level:
+            name = request.path.get("collection_name")
+            target = None if name is None else self._registry.aliases.get(name, name)
+            request.access.check(level, target)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

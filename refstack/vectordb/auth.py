@@ -1,7 +1,8 @@
 """Who may do what: static keys, and tokens signed with them (HS256) when these are switched on.
 
-Levels: `r` reads, `rw` also writes points, `m` also manages collections, aliases and snapshots.
-A token may name collections one by one; then it has no global rights.
+What a route asks for: `r` reads points, `rw` writes them, `rx` and `rwx` do the same to what lies
+around them (indexes, snapshots), `g` reads about the whole server, `m` manages it. A token may name
+collections one by one, each with `r`, `rw` or `prw` (points only); then it has no global rights.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/livez"})
 NO_KEY = "Must provide an API key or an Authorization bearer token"
 BAD_KEY = "Invalid API key or JWT"
 LEEWAY_S = 30
-_ORDER = {"r": 0, "rw": 1, "m": 2}
 
 
 class Refused(Exception):
@@ -33,31 +33,28 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Access:
-    """Rights of one request: a level everywhere, or levels by collection."""
+    """Rights of one request: `everywhere` is `r` or `m`, or None with rights by collection."""
 
     everywhere: str | None = "m"
     collections: dict[str, str] | None = None
 
-    def check_global(self, level: str) -> None:
-        """Raise `ApiError` 403 unless the level is held for the whole server."""
-        if self.everywhere is None:
-            raise ApiError(403, "Forbidden: Global access is required")
-        if _ORDER[self.everywhere] < _ORDER[level]:
-            raise ApiError(403, "Forbidden: Global manage access is required")
-
-    def check_collection(self, name: str, level: str) -> None:
-        """Raise `ApiError` 403 unless the level is held for a collection."""
+    def check(self, level: str, collection: str | None) -> None:
+        """Raise `ApiError` 403 unless `level` is held, for a collection or for the server."""
         if self.everywhere is not None:
-            if _ORDER[self.everywhere] < _ORDER[level]:
+            if self.everywhere == "r" and level not in ("r", "rx", "g"):
                 raise ApiError(403, "Forbidden: Global manage access is required")
             return
-        held = (self.collections or {}).get(name)
+        if level in ("g", "m") or collection is None:
+            raise ApiError(403, "Forbidden: Global access is required")
+        held = (self.collections or {}).get(collection)
         if held is None:
-            raise ApiError(403, f"Forbidden: Access to collection {name} is required")
-        if level == "m":
-            raise ApiError(403, "Forbidden: Manage access for this operation is required")
-        if _ORDER[held] < _ORDER[level]:
-            raise ApiError(403, f"Forbidden: Write access to collection {name} is required")
+            raise ApiError(403, f"Forbidden: Access to collection {collection} is required")
+        if "x" in level and held == "prw":
+            raise ApiError(
+                403, f"Forbidden: Only points access is allowed for collection {collection}"
+            )
+        if "w" in level and held == "r":
+            raise ApiError(403, f"Forbidden: Write access to collection {collection} is required")
 
     def may_see(self, name: str) -> bool:
         """Whether a collection shows in a listing."""
@@ -156,5 +153,5 @@ def _read_access(claim: Any) -> Access:
             raise Refused(401, "Invalid JWT: the `payload` claim is no longer supported")
         if not isinstance(item.get("collection"), str):
             raise malformed
-        collections[item["collection"]] = "r" if item["access"] == "r" else "rw"
+        collections[item["collection"]] = item["access"]
     return Access(everywhere=None, collections=collections)

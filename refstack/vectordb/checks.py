@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from refstack.vectordb.errors import ApiError, format_error, only_known, validation_error
+from refstack.vectordb.errors import format_error, only_known, query_error, validation_error
 
 JsonObject = dict[str, Any]
 
@@ -107,7 +107,7 @@ def query_flag(text: str | None, name: str, default: bool) -> bool:
     if text is None:
         return default
     if text not in ("true", "false"):
-        raise format_error(f"{name}: provided string was not `true` or `false`", "query parameters")
+        raise query_error(f"{name}: provided string `{text}` was not `true` or `false`")
     return text == "true"
 
 
@@ -116,6 +116,4 @@ def query_choice(text: str | None, name: str, choices: Sequence[str]) -> str | N
     if text is None or text in choices:
         return text
     names = ", ".join(f"`{choice}`" for choice in choices)
-    raise ApiError(
-        400, f"Format error in query parameters: unknown variant `{text}`, expected one of {names}"
-    )
+    raise query_error(f"{name}: unknown variant `{text}`, expected one of {names}")

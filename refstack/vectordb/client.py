@@ -186,7 +186,7 @@ class WorkerClient:
         except TimeoutError:
             self._waiting.pop(call_id, None)
             raise ApiError(
-                408, f"Timeout error: the operation did not finish within {timeout_s:g} s"
+                408, f"Timeout: the operation did not finish within {timeout_s:g} s"
             ) from None
         return (500 if status == _PANIC_STATUS else status), answer
 

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib.metadata
-import os
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +19,9 @@ from refstack.vectordb.checks import (
     query_flag,
     required,
 )
-from refstack.vectordb.config import dense_vectors, new_config
+from refstack.vectordb.config import new_config
 from refstack.vectordb.errors import ApiError, bad_request, format_error, not_offered
-from refstack.vectordb.metrics import Page, Responses
+from refstack.vectordb.measures import File, Measures, Text
 from refstack.vectordb.multipart import receive_file
 from refstack.vectordb.registry import Registry, check_collection_name
 from refstack.vectordb.settings import Settings
@@ -34,24 +29,6 @@ from refstack.vectordb.snapshots import PRIORITIES, Snapshots, check_checksum, s
 
 if TYPE_CHECKING:
     from refstack.vectordb.app import Request
-
-MEASURE_TIMEOUT_S = 1.0
-
-
-@dataclass(frozen=True)
-class File:
-    """A file to be sent as it is."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text to be sent outside the envelope."""
-
-    body: bytes
-    status: int = 200
-    content_type: str = "text/plain; charset=utf-8"
 
 
 class Accepted:
@@ -61,16 +38,12 @@ class Accepted:
 ACCEPTED = Accepted()
 
 
-class Endpoints:
+class Endpoints(Measures):
     """One method per handler named in `routes`."""
 
     def __init__(self, settings: Settings, registry: Registry, snapshots: Snapshots) -> None:
-        self._settings = settings
-        self._registry = registry
-        self._snapshots = snapshots
-        self.responses = Responses()
+        super().__init__(settings, registry, snapshots)
         self._background: set[asyncio.Task[Any]] = set()
-        self._begun = time.time()
 
     async def worker(self, request: Request) -> tuple[int, bytes]:
         """Hand a request over to its collection's worker."""
@@ -80,11 +53,11 @@ class Endpoints:
         body = b""
         if route.kind:
             parameters["kind"] = route.kind
+        request.check_consistency()
         if route.level != "r":
-            request.check_write_parameters()
             parameters["wait"] = query_flag(request.query("wait"), "wait", False)
-        if route.method != "GET":
-            body = await request.body(self._settings.max_request_bytes)
+        if route.method not in ("GET", "DELETE"):
+            body = await request.json(self._settings.max_request_bytes)
         return await worker.call(parameters, body, request.timeout_s())
 
     async def root(self, _request: Request) -> Text:
@@ -116,7 +89,7 @@ class Endpoints:
     async def create_collection(self, request: Request) -> bool:
         name = request.path["collection_name"]
         check_collection_name(name)
-        body = await request.body(self._settings.max_request_bytes)
+        body = await request.json(self._settings.max_request_bytes)
         await self._registry.create(name, new_config(load_body(body)))
         get_logger().info("collection_created", collection=name)
         return True
@@ -128,15 +101,16 @@ class Endpoints:
             get_logger().info("collection_deleted", collection=name)
         return deleted
 
-    async def list_aliases(self, _request: Request) -> JsonObject:
-        return {"aliases": self._registry.list_aliases()}
+    async def list_aliases(self, request: Request) -> JsonObject:
+        found = self._registry.list_aliases()
+        return {"aliases": [a for a in found if request.access.may_see(a["collection_name"])]}
 
     async def collection_aliases(self, request: Request) -> JsonObject:
         name = self._registry.resolve(request.path["collection_name"])
         return {"aliases": self._registry.list_aliases(name)}
 
     async def change_aliases(self, request: Request) -> bool:
-        body = await request.body(self._settings.max_request_bytes)
+        body = await request.json(self._settings.max_request_bytes)
         self._registry.change_aliases(load_body(body))
         return True
 
@@ -157,7 +131,7 @@ class Endpoints:
         raise not_offered("the list of optimizations")
 
     async def no_cluster(self, _request: Request) -> None:
-        raise ApiError(405, "Bad request: Distributed mode is disabled: this is a single node")
+        raise ApiError(405, "Distributed mode is disabled: this is a single node")
 
     async def no_full_snapshots(self, _request: Request) -> None:
         raise not_offered("a snapshot of the whole storage (take one per collection)")
@@ -227,7 +201,7 @@ class Endpoints:
         name = request.path["collection_name"]
         known = ("location", "priority", "checksum", "api_key")
         fields = as_object(
-            load_body(await request.body(self._settings.max_request_bytes)), "the body", known
+            load_body(await request.json(self._settings.max_request_bytes)), "the body", known
         )
         location = as_text(required(fields, "location"), "location")
         if fields.get("priority") not in (None, *PRIORITIES):
@@ -250,118 +224,3 @@ class Endpoints:
             draft.unlink(missing_ok=True)
             raise
         return await self._restore(name, source, draft)
-
-    async def _infos(self) -> dict[str, JsonObject]:
-        async def info(name: str) -> tuple[str, JsonObject]:
-            worker = self._registry.collections[name]
-            with contextlib.suppress(ApiError, KeyError):
-                status, body = await worker.call({"op": "info"}, b"", MEASURE_TIMEOUT_S)
-                if status == 200:
-                    return name, orjson.loads(body)
-            return name, {}
-
-        found = await asyncio.gather(*(info(name) for name in list(self._registry.collections)))
-        return {name: value for name, value in found if value}
-
-    async def telemetry(self, _request: Request) -> JsonObject:
-        infos = await self._infos()
-        return {
-            "id": str(self._registry.peer_id),
-            "stand_in": True,
-            "app": {
-                "name": TITLE,
-                "version": API_VERSION,
-                "engine": "qdrant-edge-py",
-                "engine_version": importlib.metadata.version("qdrant-edge-py"),
-                "startup": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._begun)),
-                "jwt_rbac": self._settings.jwt_rbac,
-            },
-            "collections": {
-                "number_of_collections": len(self._registry.collections),
-                "collections": [
-                    {"id": name, "config": info["config"], "points_count": info["points_count"]}
-                    for name, info in sorted(infos.items())
-                ],
-            },
-        }
-
-    async def metrics(self, _request: Request) -> Text:
-        infos = await self._infos()
-        page = Page()
-        page.app()
-        names = self._registry.collections
-        page.family("collections_total", "number of collections", "gauge", [({}, len(names))])
-        vectors = {name: _vectors(info) for name, info in infos.items()}
-        page.family(
-            "collections_vector_total",
-            "total number of vectors in all collections",
-            "gauge",
-            [({}, sum(sum(counts.values()) for counts in vectors.values()))],
-        )
-        page.family(
-            "collection_vectors",
-            "amount of vectors grouped by vector name",
-            "gauge",
-            (
-                ({"collection": name, "vector": vector}, count)
-                for name, counts in sorted(vectors.items())
-                for vector, count in counts.items()
-            ),
-        )
-        for metric, text, value in (
-            (
-                "collection_points",
-                "approximate amount of points per collection",
-                lambda info: info["points_count"],
-            ),
-            (
-                "collection_running_optimizations",
-                "number of currently running optimization tasks per collection",
-                lambda info: int(info["status"] == "yellow"),
-            ),
-            (
-                "collection_update_queue_length",
-                "number of pending operations in update queues per collection",
-                lambda info: info["update_queue"]["length"],
-            ),
-        ):
-            samples = [({"id": name}, value(info)) for name, info in sorted(infos.items())]
-            page.family(metric, text, "gauge", samples)
-        dead = sum(not worker.ready for worker in names.values())
-        page.family(
-            "collection_dead_replicas",
-            "total amount of shard replicas in non-active state",
-            "gauge",
-            [({}, dead)],
-        )
-        for metric, text, running in (
-            (
-                "snapshot_creation_running",
-                "amount of snapshot creations that are currently running",
-                self._snapshots.creating,
-            ),
-            (
-                "snapshot_recovery_running",
-                "amount of snapshot recovery operations currently running",
-                self._snapshots.recovering,
-            ),
-        ):
-            page.family(metric, text, "gauge", (({"id": n}, c) for n, c in sorted(running.items())))
-        page.family(
-            "snapshot_created_total",
-            "total amount of snapshots created",
-            "counter",
-            [({}, self._snapshots.created)],
-        )
-        page.family("cluster_enabled", "is cluster support enabled", "gauge", [({}, 0)])
-        page.responses(self.responses)
-        pids = [worker.pid for worker in names.values() if worker.pid is not None]
-        page.processes([os.getpid(), *pids])
-        return Text(page.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _vectors(info: JsonObject) -> dict[str, int]:
-    """Vectors by name, taking each point to have one of each: the engine counts no closer."""
-    params = info["config"]["params"]
-    names = [*dense_vectors(params), *(params.get("sparse_vectors") or {})]
-    return dict.fromkeys(names, info["points_count"])

@@ -19,6 +19,11 @@ def format_error(detail: str, what: str = "JSON body") -> ApiError:
     return ApiError(400, f"Format error in {what}: {detail}")
 
 
+def query_error(detail: str) -> ApiError:
+    """400: a query parameter cannot be read."""
+    return ApiError(400, f"Deserialize error in query parameters: {detail}")
+
+
 def validation_error(field: str, detail: str, what: str = "JSON body") -> ApiError:
     """422: the request can be read, but a value lies outside its allowed range."""
     return ApiError(422, f"Validation error in {what}: [{field}: {detail}]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from refstack.vectordb import API_VERSION, TITLE
@@ -32,6 +32,13 @@ class Timing:
         for at, edge in enumerate(_EDGES):
             if seconds <= edge:
                 self.buckets[at] += 1
+
+
+_SUMMARIES: tuple[tuple[str, str, Callable[[Timing], float]], ...] = (
+    ("avg", "average", lambda timing: timing.total / timing.count),
+    ("min", "minimum", lambda timing: timing.shortest),
+    ("max", "maximum", lambda timing: timing.longest),
+)
 
 
 class Responses:
@@ -64,14 +71,14 @@ class Page:
         name: str,
         help_text: str,
         kind: str,
-        samples: Iterable[tuple[dict[str, object], float]],
+        samples: Iterable[tuple[Mapping[str, object], float]],
     ) -> None:
         """One metric with its samples."""
         self._lines += [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
         for labels, value in samples:
             self.sample(name, labels, value)
 
-    def sample(self, name: str, labels: dict[str, object], value: float) -> None:
+    def sample(self, name: str, labels: Mapping[str, object], value: float) -> None:
         """One line."""
         inner = ",".join(f'{key}="{escaped(item)}"' for key, item in labels.items())
         shown = int(value) if float(value).is_integer() else value
@@ -92,11 +99,7 @@ class Page:
             ({"method": method, "endpoint": endpoint, "status": 200}, timing)
             for (method, endpoint), timing in sorted(responses.timings.items())
         ]
-        for name, what, value in (
-            ("avg", "average", lambda t: t.total / t.count),
-            ("min", "minimum", lambda t: t.shortest),
-            ("max", "maximum", lambda t: t.longest),
-        ):
+        for name, what, value in _SUMMARIES:
             self.family(
                 f"rest_responses_{name}_duration_seconds",
                 f"{what} response duration",

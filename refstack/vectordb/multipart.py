@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from python_multipart import multipart
+from python_multipart.exceptions import MultipartParseError
 
 from refstack.vectordb.errors import format_error
 
@@ -78,22 +79,24 @@ async def receive_file(
         )
     with target.open("wb") as handle:
         part = _FilePart(handle, field)
-        names = (
-            "on_part_begin",
-            "on_header_field",
-            "on_header_value",
-            "on_header_end",
-            "on_headers_finished",
-            "on_part_data",
-            "on_part_end",
-            "on_end",
+        parser = multipart.MultipartParser(
+            boundary,
+            {
+                "on_part_begin": part.on_part_begin,
+                "on_header_field": part.on_header_field,
+                "on_header_value": part.on_header_value,
+                "on_header_end": part.on_header_end,
+                "on_headers_finished": part.on_headers_finished,
+                "on_part_data": part.on_part_data,
+                "on_part_end": part.on_part_end,
+                "on_end": part.on_end,
+            },
         )
-        parser = multipart.MultipartParser(boundary, {n: getattr(part, n) for n in names})
         try:
             async for chunk in chunks:
                 parser.write(chunk)
             parser.finalize()
-        except multipart.MultipartParseError as error:
+        except MultipartParseError as error:
             raise format_error(str(error), "multipart form") from None
         if not part.found:
             raise format_error(f"field `{field}` is missing", "multipart form")

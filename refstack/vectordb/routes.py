@@ -10,8 +10,7 @@ from urllib.parse import unquote
 class Route:
     """`handler` names a method of the application; `op` a worker's endpoint for handler `worker`.
 
-    `level` is `r`, `rw` or `m` as in `auth`; it is asked for the collection where the path names
-    one, else for the whole server, and not at all when empty.
+    `level` is what `auth.Access.check` is asked for; nothing is when it is empty.
     """
 
     method: str
@@ -35,14 +34,14 @@ ROUTES = (
     Route("GET", "/healthz", "healthz", ""),
     Route("GET", "/livez", "healthz", ""),
     Route("GET", "/readyz", "readyz", ""),
-    Route("GET", "/metrics", "metrics"),
-    Route("GET", "/telemetry", "telemetry"),
-    Route("GET", "/issues", "issues"),
-    Route("GET", "/cluster", "cluster"),
+    Route("GET", "/metrics", "metrics", "g"),
+    Route("GET", "/telemetry", "telemetry", "g"),
+    Route("GET", "/issues", "issues", "g"),
+    Route("GET", "/cluster", "cluster", "g"),
     Route("GET", "/collections", "list_collections", ""),
-    Route("GET", "/aliases", "list_aliases"),
+    Route("GET", "/aliases", "list_aliases", ""),
     Route("POST", "/collections/aliases", "change_aliases", "m"),
-    Route("GET", "/snapshots", "no_full_snapshots"),
+    Route("GET", "/snapshots", "no_full_snapshots", "g"),
     Route("POST", "/snapshots", "no_full_snapshots", "m"),
     Route("GET", f"{_C}/exists", "exists"),
     Route("GET", f"{_C}/aliases", "collection_aliases"),
@@ -53,10 +52,10 @@ ROUTES = (
     Route("PUT", _C, "create_collection", "m"),
     _worker("PATCH", _C, "m", "patch"),
     Route("DELETE", _C, "delete_collection", "m"),
-    _worker("PUT", f"{_C}/index", "m", "create_index"),
-    _worker("DELETE", f"{_C}/index/{{field_name}}", "m", "delete_index"),
-    _worker("PUT", f"{_C}/vectors/{{vector_name}}", "m", "create_vector"),
-    _worker("DELETE", f"{_C}/vectors/{{vector_name}}", "m", "delete_vector"),
+    _worker("PUT", f"{_C}/index", "rwx", "create_index"),
+    _worker("DELETE", f"{_C}/index/{{field_name}}", "rwx", "delete_index"),
+    _worker("PUT", f"{_C}/vectors/{{vector_name}}", "rwx", "create_vector"),
+    _worker("DELETE", f"{_C}/vectors/{{vector_name}}", "rwx", "delete_vector"),
     _worker("POST", f"{_C}/facet", "r", "facet"),
     _worker("PUT", _P, "rw", "update", "upsert"),
     _worker("POST", _P, "r", "retrieve"),
@@ -76,12 +75,12 @@ ROUTES = (
     _worker("POST", f"{_P}/scroll", "r", "scroll"),
     _worker("POST", f"{_P}/count", "r", "count"),
     _worker("GET", f"{_P}/{{id}}", "r", "point"),
-    Route("GET", f"{_C}/snapshots", "list_snapshots"),
-    Route("POST", f"{_C}/snapshots", "create_snapshot", "m"),
+    Route("GET", f"{_C}/snapshots", "list_snapshots", "rx"),
+    Route("POST", f"{_C}/snapshots", "create_snapshot", "rwx"),
     Route("POST", f"{_C}/snapshots/upload", "upload_snapshot", "m"),
     Route("PUT", f"{_C}/snapshots/recover", "recover_snapshot", "m"),
-    Route("GET", f"{_C}/snapshots/{{snapshot_name}}", "get_snapshot"),
-    Route("DELETE", f"{_C}/snapshots/{{snapshot_name}}", "delete_snapshot", "m"),
+    Route("GET", f"{_C}/snapshots/{{snapshot_name}}", "get_snapshot", "rx"),
+    Route("DELETE", f"{_C}/snapshots/{{snapshot_name}}", "delete_snapshot", "rwx"),
     Route("GET", f"{_C}/shards", "no_shards"),
     Route("PUT", f"{_C}/shards", "no_shards", "m"),
     Route("POST", f"{_C}/shards/delete", "no_shards", "m"),

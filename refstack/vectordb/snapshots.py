@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import http.client
 import os
 import re
 import shutil
@@ -225,13 +226,9 @@ class Snapshots:
         generation = f"g-{uuid.uuid4().hex[:12]}"
         worker = self._registry.collections.get(name)
         if worker is not None and worker.broken is None:
-            target = worker.directory / generation
-            data.rename(target)
-            try:
-                await worker.ask("adopt", orjson.dumps(config), generation=generation)
-            except ApiError:
-                await asyncio.to_thread(remove_tree, target)
-                raise
+            data.rename(worker.directory / generation)
+            # Should it fail, the worker removes the data: only it knows whether it went over.
+            await worker.ask("adopt", orjson.dumps(config), generation=generation)
             return
         check_collection_name(name)
         draft = scratch / "collection"
@@ -282,5 +279,9 @@ def _download(url: str, api_key: str | None, target: Path) -> None:
                 f"Failed to download snapshot from {url}: got {target.stat().st_size} of "
                 f"{declared} bytes"
             )
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except urllib.error.HTTPError as error:
+        raise wrong_input(
+            f"Failed to download snapshot from {url}: status - {error.code}"
+        ) from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise service_error(f"Failed to download snapshot from {url}: {error}") from None

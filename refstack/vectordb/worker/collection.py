@@ -114,8 +114,12 @@ class Collection:
     def adopt(self, generation: str, config: JsonObject) -> None:
         """Replace all content by that of another generation, which lies in the directory."""
         self._drop_optimization()
-        shard = storage.load_shard(self.directory / generation, config)
-        shard.flush()
+        try:
+            shard = storage.load_shard(self.directory / generation, config)
+            shard.flush()
+        except Exception:
+            remove_tree(self.directory / generation)
+            raise
         self._switch(shard, generation, config)
         self.operation_id = max(self.operation_id, storage.last_version(shard) + 1)
         self._settled_at = None
@@ -144,7 +148,8 @@ class Collection:
         if not vectors:
             return 0.0
         open_vectors = max(info.points_count * len(vectors) - info.indexed_vectors_count, 0)
-        return open_vectors * max(v["size"] for v in vectors.values()) * 4 / 1024
+        widest: int = max(vector["size"] for vector in vectors.values())
+        return float(open_vectors * widest * 4 / 1024)
 
     def wants_optimization(self) -> bool:
         """Whether the engine's optimizers probably have something to do.

@@ -87,13 +87,11 @@ def read_filter(source: object, where: str = "filter") -> edge.Filter | None:
             [_condition(item, f"{where}.min_should") for item in conditions],
             as_int(required(inner, "min_count"), f"{where}.min_should.min_count"),
         )
-    return _built(
-        lambda: edge.Filter(
-            must=clause("must"),
-            should=clause("should"),
-            must_not=clause("must_not"),
-            min_should=minimum,
-        )
+    return edge.Filter(
+        must=clause("must"),
+        should=clause("should"),
+        must_not=clause("must_not"),
+        min_should=minimum,
     )
 
 

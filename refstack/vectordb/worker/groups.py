@@ -72,7 +72,9 @@ def grouped(collection: Collection, body: JsonObject) -> list[JsonObject]:
 def _with_content(
     collection: Collection, groups: dict[str | int, list[Any]], body: JsonObject
 ) -> list[JsonObject]:
-    shown = [{"id": key, "hits": [scored(hit) for hit in hits]} for key, hits in groups.items()]
+    shown: list[JsonObject] = [
+        {"id": key, "hits": [scored(hit) for hit in hits]} for key, hits in groups.items()
+    ]
     ids = [hit.id for hits in groups.values() for hit in hits]
     stored = collection.shard.retrieve(
         ids,
@@ -80,12 +82,10 @@ def _with_content(
         read_with_vector(body, collection.specs),
     )
     by_id = {str(point.id): point for point in stored}
-    for group in shown:
-        for hit in group["hits"]:
-            hit.pop("payload", None)
-            point = by_id.get(str(hit["id"]))
-            if point is None:
-                continue
+    for hit in [hit for group in shown for hit in group["hits"]]:
+        hit.pop("payload", None)
+        point = by_id.get(str(hit["id"]))
+        if point is not None:
             content = record(point)
             hit.update({name: content[name] for name in ("payload", "vector") if name in content})
     return shown

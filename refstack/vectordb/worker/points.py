@@ -152,11 +152,11 @@ def read_points(body: JsonObject, specs: dict[str, VectorSpec]) -> list[edge.Poi
     return points
 
 
-def _point(point_id: object, vector: Any, payload: object) -> edge.Point:
+def _point(point_id: Any, vector: Any, payload: object) -> edge.Point:
     # The engine's own reader takes a Python bool for the id 0 or 1.
-    if type(point_id) is not int or not 0 <= point_id < 2**64:
-        point_id = read_point_id(point_id)
-    return edge.Point(point_id, vector, _read_payload(payload))
+    plain = type(point_id) is int and 0 <= point_id < 2**64
+    checked = point_id if plain else read_point_id(point_id)
+    return edge.Point(checked, vector, _read_payload(payload))
 
 
 def _read_batch(batch: JsonObject, specs: dict[str, VectorSpec]) -> list[edge.Point]:

@@ -132,7 +132,7 @@ class QueryReader:
         found = self._collection.shard.retrieve([found_id], False, [self._using])
         if not found:
             raise not_found(f"No point with id {found_id} found")
-        vector = found[0].vector
+        vector: Any = found[0].vector
         if isinstance(vector, dict):
             vector = vector.get(self._using)
         if vector is None:
@@ -287,7 +287,7 @@ def _without(condition: edge.Filter | None, ids: list[Any]) -> edge.Filter | Non
     """A point never answers a query for points like itself."""
     if not ids:
         return condition
-    must_not = [edge.HasIdCondition(set(ids))]
+    must_not: list[Any] = [edge.HasIdCondition(set(ids))]
     return edge.Filter(must=None if condition is None else [condition], must_not=must_not)
 
 

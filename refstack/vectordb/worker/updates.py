@@ -65,7 +65,7 @@ def _known(body: JsonObject, *names: str) -> None:
         raise not_offered("shard_key")
 
 
-def _selector(body: JsonObject) -> tuple[list[Any] | None, edge.Filter | None]:
+def _selector(body: JsonObject) -> tuple[list[Any] | None, Any]:
     points, condition = given(body, "points"), given(body, "filter")
     if points is not None and condition is not None:
         raise format_error("`points` and `filter` exclude each other, give one of them")
