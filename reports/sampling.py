@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.events import Samples
+from reports.wording import many
 
 FEWEST_IN_WINDOW = 20
 """A 95th percentile of fewer samples is their maximum, so no line is drawn through it."""
@@ -22,7 +23,9 @@ _WINDOWS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
 @dataclass(frozen=True)
 class Sample:
-    """One request: UTC seconds of its intended start, latency in seconds, whether it succeeded."""
+    """One request: UTC seconds of its intended start, latency in seconds, whether it succeeded.
+
+    A failed request that was never answered has an infinite latency."""
 
     t: float
     seconds: float
@@ -76,7 +79,7 @@ def read_samples(run_dir: Path, said: Samples) -> SampleFile:
         else:
             found.append(sample)
     found.sort(key=lambda sample: sample.t)
-    trouble = f"{said.file} holds {damaged} damaged lines" if damaged else ""
+    trouble = f"{said.file} holds {many(damaged, 'damaged line')}" if damaged else ""
     if not damaged and len(found) != said.n:
         trouble = f"{said.file} holds {len(found)} samples where {said.n} were recorded"
     return SampleFile(said, tuple(found), trouble)
@@ -124,14 +127,15 @@ def slide(samples: Sequence[Sample], width: float) -> list[WindowPoint]:
 def back_under(points: Iterable[WindowPoint], limit: float, after: float) -> float | None:
     """Return when the p95 fell to ``limit`` for good, having been above it since ``after``.
 
-    ``None`` if it never rose above, if it was above at the end, or if half the requests of a
-    window or more failed to the end: a target that answers errors quickly has not recovered.
+    ``None`` if it never rose above, or was above at the end. A failed request counts as never
+    answered, so a window in which more than 5 % failed is above whatever its successes took: a
+    target that answers errors quickly has not recovered.
     """
     above_seen, since = False, None
     for point in points:
         if point.t < after or point.n == 0:
             continue
-        if point.failed >= 0.5 or (point.p95 is not None and point.p95 > limit):
+        if point.failed > 0.05 or (point.p95 is not None and point.p95 > limit):
             above_seen, since = True, None
         elif above_seen and since is None and point.p95 is not None:
             since = point.t
@@ -155,10 +159,12 @@ def thin(samples: Sequence[Sample], most: int) -> list[Sample]:
 def _sample(line: str, arm: str) -> Sample | None:
     try:
         raw = json.loads(line)
-        t, seconds = float(raw["t"]), float(raw["seconds"])
-        if not (math.isfinite(t) and math.isfinite(seconds)):
+        ok = bool(raw.get("ok", True))
+        unanswered = raw["seconds"] is None and not ok
+        t, seconds = float(raw["t"]), math.inf if unanswered else float(raw["seconds"])
+        if not (math.isfinite(t) and (unanswered or math.isfinite(seconds))):
             return None
-        return Sample(t, seconds, bool(raw.get("ok", True)), str(raw.get("arm") or arm))
+        return Sample(t, seconds, ok, str(raw.get("arm") or arm))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -211,6 +211,7 @@ def _steps(run: Run, case: Case, zero: float, mine: object) -> list[Moment]:
         "condition": ("its condition holds", "its condition does not hold"),
         "action": ("its action ran", "its action did not run"),
         "effect": ("its effect came", "its effect did not come"),
+        "undo": ("taken back", "could not be taken back"),
     }
     for t, step in run.steps:
         if step.case != case.id or not mine(step.arm, t):

@@ -103,7 +103,7 @@ class Scale:
 
 def latency_scale(values: Iterable[float], start: float, end: float) -> Scale:
     """Return a scale for latencies: linear from zero, logarithmic where they span far."""
-    positive = sorted(value for value in values if value > 0)
+    positive = sorted(value for value in values if 0 < value < math.inf)
     if not positive:
         return Scale(0, 1, start, end)
     typical, high = positive[len(positive) // 2], positive[-1]

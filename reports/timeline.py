@@ -216,12 +216,14 @@ def _alert(svg: Svg, x: Scale, states: list[Moment], top: float, frame: _Frame) 
         if state.state == "delivered":
             svg.mark("down", x(state.at), top + 7, "delivered", 4.5)
     name = states[0].what.rpartition(" ")[0]
+    told = [state for state in states if state.state != "inactive"]
+    if frame.width < 600:
+        told = [s for s in told if s.state in ("firing", "delivered")] or told[:2]
+    words = ", ".join(f"{s.state} {offset(s.at)}" for s in told) or "stayed inactive"
     if frame.width > 600:
-        words = f"{name}: " + ", ".join(f"{s.state} {offset(s.at)}" for s in states)
-    else:
-        told = [s for s in states if s.state in ("firing", "delivered")] or states[:2]
-        words = ", ".join(f"{s.state} {offset(s.at)}" for s in told)
-    start = min(x(states[0].at), frame.width - frame.right - len(words) * _CHARACTER)
+        words = f"{name}: {words}"
+    start = x(told[0].at) if told else frame.left
+    start = min(start, frame.width - frame.right - len(words) * _CHARACTER)
     svg.text(max(frame.left, start), top + 25, words, "label")
 
 

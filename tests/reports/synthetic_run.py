@@ -153,7 +153,7 @@ class Maker:
             rows.append(
                 {
                     "t": round(start + index / rate, 4),
-                    "seconds": round(latency, 5),
+                    "seconds": None if failed and index % 3 == 0 else round(latency, 5),
                     "status": 503 if failed else 200,
                     "ok": not failed,
                     "error": "503 from gateway" if failed else None,
@@ -180,6 +180,7 @@ def scenario_arm(make: Maker, case: str, arm: str) -> None:
     )
     at(23, events.ScenarioPhase(case, arm, "alert"))
     alert = "RAG_P95_Latency_High"
+    at(0.5, events.AlertSeen(alert, "inactive", began + 0.5, case, arm))
     at(31, events.AlertSeen(alert, "pending", began + 31, case, arm, {"severity": "page"}))
     at(43, events.AlertSeen(alert, "firing", began + 43, case, arm))
     at(46.5, events.AlertSeen(alert, "delivered", began + 46.5, case, arm))

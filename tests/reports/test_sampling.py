@@ -88,8 +88,12 @@ def test_a_line_that_never_rose_has_nothing_to_recover_from() -> None:
 
 
 def test_fast_errors_are_no_recovery() -> None:
-    samples = steady(0.5, 0, 100) + steady(0.01, 20, 200, ok=False)
-    assert back_under(slide(samples, 5), 0.25, after=0) is None
+    slow = steady(0.5, 0, 100)
+    assert back_under(slide(slow + steady(0.01, 20, 200, ok=False), 5), 0.25, after=0) is None
+    mixed = [Sample(20 + index * 0.2, 0.1, index % 10 != 0, "") for index in range(300)]
+    assert back_under(slide(slow + mixed, 10), 0.25, after=0) is None
+    healthy = [Sample(20 + index * 0.2, 0.1, True, "") for index in range(300)]
+    assert back_under(slide(slow + healthy, 10), 0.25, after=0) is not None
 
 
 def test_thinning_keeps_failures_and_the_slowest() -> None:
@@ -112,6 +116,16 @@ def test_damaged_lines_are_counted_and_told(tmp_path: Path) -> None:
     found = read_samples(tmp_path, Samples("c", "n", "s", "s.jsonl", 5))
     assert len(found.samples) == 1
     assert found.trouble == "s.jsonl holds 4 damaged lines"
+
+
+def test_a_request_that_was_never_answered_is_a_failure(tmp_path: Path) -> None:
+    rows = [{"t": index, "seconds": None, "ok": False} for index in range(3)]
+    rows += [{"t": 4, "seconds": None, "ok": True}]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_samples(tmp_path, Samples("c", "n", "s", "s.jsonl", 4))
+    assert [sample.ok for sample in found.samples] == [False] * 3
+    assert found.trouble == "s.jsonl holds 1 damaged line", "a success has a latency"
+    assert slide(found.samples, 10)[-1].failed == 1.0
 
 
 def test_samples_come_in_order_of_time_with_the_arm_of_their_record(tmp_path: Path) -> None:

@@ -64,12 +64,13 @@ def test_the_treated_arm_recovers_under_the_fault_and_the_control_arm_does_not(
 def test_alerts_and_steps_stand_in_their_own_arm(both: Scenario) -> None:
     treated, control = both.arms
     assert [(a.state, round(a.at, 1)) for a in treated.alerts] == [
+        ("inactive", -19.7),
         ("pending", 10.8),
         ("firing", 22.8),
         ("delivered", 26.3),
         ("resolved", 75.8),
     ]
-    assert [a.state for a in control.alerts] == ["pending", "firing", "delivered"]
+    assert [a.state for a in control.alerts] == ["inactive", "pending", "firing", "delivered"]
     assert [(s.number, s.stage, s.ok) for s in treated.steps] == [
         (1, "condition", False),
         (2, "condition", True),
