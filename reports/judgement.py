@@ -119,9 +119,10 @@ class Judgement:
             )
         if not run.components:
             said.append("The record names no component, so it is unknown what software was tested.")
-        if run.start is not None and run.start.time_scale != 1:
+        if run.start is not None and run.start.time_scale != 1 and run.alerts:
             said.append(
-                f"Alert windows ran at {run.start.time_scale:g} of their length (--time-scale)."
+                "Alerts fired by copies of the rules whose windows were divided by "
+                f"{run.start.time_scale:g} (--time-scale)."
             )
         if run.start is not None and run.start.git.get("dirty"):
             said.append("The checkout had uncommitted changes.")

@@ -60,8 +60,7 @@ def _suite(root: ET.Element, judgement: Judgement, area: str, cases: list[Case])
         kind = _ELEMENT.get(case.verdict)
         if kind is None:
             continue
-        first = case.message.strip().splitlines() or [str(case.verdict)]
-        result = ET.SubElement(element, kind, message=_safe(first[0]))
+        result = ET.SubElement(element, kind, message=_safe(_first_line(case)))
         result.set("type", str(case.verdict))
         result.text = _safe(_body(judgement, case))
 
@@ -115,9 +114,18 @@ def _facts(judgement: Judgement) -> list[tuple[str, str]]:
     return facts
 
 
+def _first_line(case: Case) -> str:
+    """Return the one line that a CI system shows beside the name of the test."""
+    lines, said = case.message.strip().splitlines(), case.deciding
+    text = lines[0] if lines else str(case.verdict)
+    if said is None or (said.expected is None and said.actual is None):
+        return text
+    return f"{text} (expected {value_text(said.expected, 120)}, got {value_text(said.actual, 120)})"
+
+
 def _body(judgement: Judgement, case: Case) -> str:
     said = case.deciding
-    lines = [("requirement", case.title), ("seen", case.message)]
+    lines = [("requirement", case.title), ("decided by", case.message)]
     if said is not None and said.expected is not None:
         lines.append(("expected", value_text(said.expected)))
     if said is not None and said.actual is not None:

@@ -107,7 +107,7 @@ def _told(case: Case) -> list[str]:
     said = case.deciding
     lines = [f"### {_MARK[case.verdict]} {case.verdict}: {code(case.id)}", ""]
     lines.append(f"{escape(case.title)}")
-    lines += ["", f"- seen: {escape(case.message)}"]
+    lines += ["", f"- decided by: {escape(case.message)}"]
     if said is not None:
         if said.expected is not None:
             lines.append(f"- expected: {code(value_text(said.expected, 400))}")

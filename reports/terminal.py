@@ -102,7 +102,10 @@ def _case(judgement: Judgement, case: Case) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
     grid.add_column(style="bright_black", no_wrap=True, width=12)
     grid.add_column(overflow="fold", ratio=1)
-    rows = [("requirement", _line(case.title, 400)), ("seen", shorten(plain(case.message), 1200))]
+    rows = [
+        ("requirement", _line(case.title, 400)),
+        ("decided by", shorten(plain(case.message), 1200)),
+    ]
     if said is not None:
         if said.expected is not None:
             rows.append(("expected", value_text(said.expected, 600)))

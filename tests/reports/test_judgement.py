@@ -271,13 +271,14 @@ def test_two_starts_in_one_history_are_an_error(tmp_path: Path) -> None:
 
 def test_stand_ins_and_scaled_time_are_caveats(tmp_path: Path) -> None:
     make = Maker(tmp_path)
-    make.start(time_scale=0.05, git={"commit": "abc", "dirty": True})
+    make.start(time_scale=60.0, git={"commit": "abc", "dirty": True})
     make.components()
     slo(make)
+    make.write(events.AlertSeen("RAG_P95_Latency_High", "inactive", make.now))
     make.finish()
     said = " ".join(judged(make).caveats)
     assert "stand-ins for vectordb (qdrant-edge), pager (refstack pager)" in said
-    assert "0.05 of their length" in said
+    assert "divided by 60" in said
     assert "uncommitted changes" in said
 
 

@@ -105,6 +105,7 @@ def test_a_failure_says_how_to_run_it_again(tmp_path: Path) -> None:
         rendered(full(tmp_path)), "rollout.blue-green", "no_failed_request_on_fresh_connections"
     )
     assert found is not None and found.text is not None
+    assert found.attrib["message"].endswith("connection refused. (expected 0, got 3)")
     for part in ("expected: 0", "actual: 3", "latency on edge-green", "seed: 20261122", "--case"):
         assert part in found.text
 
