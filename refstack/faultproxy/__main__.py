@@ -117,6 +117,7 @@ async def _serve(options: argparse.Namespace) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=60,
             timeout_graceful_shutdown=GRACE_S,  # type: ignore[arg-type]  # handed to wait_for
         )
     )

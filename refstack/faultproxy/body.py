@@ -109,14 +109,15 @@ def float32(value: float) -> float:
         packed = struct.pack("<f", value)
     except OverflowError:
         raise bad_body(f"toxicity must fit a 32-bit float, got {value}") from None
-    for digits in range(1, 10):
-        shortest = float(f"{value:.{digits}g}")
-        if struct.pack("<f", shortest) == packed:
-            return shortest
     rounded: float = struct.unpack("<f", packed)[0]
-    return rounded
+    texts = (f"{rounded:.{digits}g}" for digits in range(1, 10))
+    return next((float(t) for t in texts if struct.pack("<f", float(t)) == packed), rounded)
 
 
 def plain(value: float) -> float:
-    """A number as Go writes it: without a fraction when it has none."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """A number as Go writes it: without a fraction when it has none.
+
+    Beyond 2**53, where a float tells no two neighbours apart, it stays in exponent form.
+    """
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return int(value) if whole else value

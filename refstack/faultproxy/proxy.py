@@ -35,6 +35,14 @@ class Surroundings:
     dial_timeout_s: float
 
 
+def link_rng(seed: int, proxy: str, number: int, direction: Direction) -> random.Random:
+    """The random numbers of one link: of a proxy's `number`th client, counted from 1.
+
+    Each link has its own, so a run repeats its draws however its connections interleave.
+    """
+    return random.Random(f"{seed} {proxy} {number} {direction.value}")
+
+
 class Proxy:
     """A named listener that connects each client to the upstream through two links.
 
@@ -50,7 +58,7 @@ class Proxy:
         self._around = around
         self._listener: socket.socket | None = None
         self._resume: asyncio.TimerHandle | None = None
-        self._dials: set[asyncio.Task[None]] = set()
+        self._dials: dict[asyncio.Task[None], socket.socket] = {}
         self._connections: set[Connection] = set()
         self._accepted = 0
 
@@ -90,8 +98,9 @@ class Proxy:
         self._around.loop.remove_reader(self._listener)
         self._listener.close()
         self._listener = None
-        for task in self._dials:
+        for task, client in self._dials.items():
             task.cancel()
+            client.close()
         for connection in self._connections:
             for link in connection.links.values():
                 if not link.over:
@@ -145,8 +154,8 @@ class Proxy:
             tune(client)
             self._accepted += 1
             task = self._around.loop.create_task(self._connect(client, self._accepted))
-            self._dials.add(task)
-            task.add_done_callback(self._dials.discard)
+            self._dials[task] = client
+            task.add_done_callback(self._dials.pop)
 
     def _pause_accepts(self, error: OSError) -> None:
         assert self._listener is not None
@@ -167,12 +176,9 @@ class Proxy:
             reason = str(error) or f"no answer in {self._around.dial_timeout_s:g} s"
             logs.get_logger().warning("upstream_unreachable", reason=reason, **self._names())
             return
-        except BaseException:
-            client.close()
-            raise
 
         def rng(direction: Direction) -> random.Random:
-            return random.Random(f"{self._around.seed} {self.name} {number} {direction.value}")
+            return link_rng(self._around.seed, self.name, number, direction)
 
         connection = Connection(
             self._around.loop, client, upstream, rng, self._count, self._connections.discard

@@ -141,7 +141,7 @@ def test_an_update_merges_and_leaves_name_type_and_stream(
     assert control.ok(method, toxic, {})["attributes"] == {"latency": 100, "jitter": 20}
 
 
-@pytest.mark.parametrize("toxicity", [0, 0.25, 1.5, -1, 20])
+@pytest.mark.parametrize("toxicity", [0, 0.25, 1.5, -1, 20, 5e20, 1e-7])
 def test_toxicity_is_not_checked(control: Control, proxy: Proxy, toxicity: float) -> None:
     """It is kept as it came."""
     toxic = proxy.toxic("noop", toxicity=toxicity)
@@ -150,8 +150,9 @@ def test_toxicity_is_not_checked(control: Control, proxy: Proxy, toxicity: float
 
 def test_toxicity_is_kept_in_32_bits(control: Control, proxy: Proxy) -> None:
     """As the shortest decimal that stands for the same number."""
-    toxic = proxy.toxic("noop", toxicity=0.123456789)
-    assert '"toxicity":0.12345679' in control.call("GET", toxic).text
+    for number, (given, shown) in enumerate([(0.123456789, "0.12345679"), (1 / 3, "0.33333334")]):
+        toxic = proxy.toxic("noop", name=f"t{number}", toxicity=given)
+        assert f'"toxicity":{shown}' in control.call("GET", toxic).text
 
 
 def test_a_removed_toxic_is_gone(control: Control, proxy: Proxy) -> None:
