@@ -30,14 +30,10 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class BootOptions:
-    """``time_scale`` divides alert windows; ``env`` changes settings by process name.
-
-    ``detached``: the stack outlives this process, until it is told to end.
-    """
+    """``time_scale`` divides alert windows; ``env`` changes settings by process name."""
 
     time_scale: float = 1.0
     env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    detached: bool = False
 
 
 def silent(role: str, state: str, seconds: float) -> None:

@@ -28,7 +28,6 @@ from harness.drivers.embedded import procfs
 from harness.drivers.embedded.keeper_service import Service, StartError, spawn
 
 LOCK_NAME = "keeper.lock"
-INFO_NAME = "keeper.json"
 PIDS_NAME = "pids"
 LEFTOVERS_NAME = "leftovers"
 # Ended in an orderly way so that they may flush and unlink; then they are killed.
@@ -48,13 +47,14 @@ def socket_address(run_id: str, uid: int) -> str:
 class Keeper:
     """State of one keeper; ``run()`` returns when everything it started is gone."""
 
-    def __init__(self, run_id: str, scratch: str, owner: int, pipe: int | None) -> None:
+    def __init__(self, run_id: str, scratch: str, owner: int, pipe: int) -> None:
         self.run_id = run_id
         self.scratch = scratch
         self.owner = owner
         self.pipe = pipe
         self.services: dict[str, Service] = {}
         self.started: set[int] = set()
+        self.watched: list[int] = []
         self.ending = False
         self.jobs: list[tuple[socket.socket, Callable[[], Reply | None]]] = []
         self.farewells: list[socket.socket] = []
@@ -83,26 +83,13 @@ class Keeper:
         signal.signal(signal.SIGTERM, self._on_terminate)
         for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(ignored, signal.SIG_IGN)
-        if self.pipe is not None:
-            # The pipe alone is not enough: a child that the owner forked without exec would hold
-            # its other end open. A descriptor of the owner's process settles it.
-            self.selector.register(self.pipe, selectors.EVENT_READ, self._owner_gone)
-            with suppress(OSError):
-                handle = os.pidfd_open(self.owner)
-                self.selector.register(handle, selectors.EVENT_READ, self._owner_gone)
-        info = {
-            "pid": os.getpid(),
-            "start": self._own_start(),
-            "run_id": self.run_id,
-            "detached": self.pipe is None,
-            "since": time.time(),
-        }
-        with open(os.path.join(self.scratch, INFO_NAME), "w", encoding="utf-8") as file:
-            json.dump(info, file)
-
-    def _own_start(self) -> int:
-        row = procfs.read_process(os.getpid())
-        return row.start if row else 0
+        # The pipe alone is not enough: a child that the owner forked without exec would hold its
+        # other end open. A descriptor of the owner's process settles it.
+        self.watched = [self.pipe]
+        with suppress(OSError):
+            self.watched.append(os.pidfd_open(self.owner))
+        for descriptor in self.watched:
+            self.selector.register(descriptor, selectors.EVENT_READ, self._owner_gone)
 
     def _on_terminate(self, *_: object) -> None:
         self.ending = True
@@ -222,9 +209,17 @@ class Keeper:
             "ok": True,
             "pid": os.getpid(),
             "run_id": self.run_id,
-            "detached": self.pipe is None,
+            "detached": not self.watched,
             "services": {name: item.describe() for name, item in self.services.items()},
         }
+
+    def op_detach(self, _: socket.socket) -> Reply:
+        """From now on, live until told to shut down, whatever becomes of the owner."""
+        for descriptor in self.watched:
+            self.selector.unregister(descriptor)
+            os.close(descriptor)
+        self.watched = []
+        return {"ok": True}
 
     def op_tree(self, _: socket.socket, name: str) -> Reply:
         return {"ok": True, "pids": sorted(row.pid for row in self._named(name).tree())}
@@ -331,12 +326,11 @@ def failure(message: str) -> Reply:
 
 
 def main(argv: list[str]) -> int:
-    """``RUN_ID SCRATCH OWNER_PID PIPE_FD|-1 READY_FD``; writes one JSON line to READY_FD."""
+    """``RUN_ID SCRATCH OWNER_PID PIPE_FD READY_FD``; writes one JSON line to READY_FD."""
     run_id, scratch, owner, pipe, ready = argv[0], argv[1], *map(int, argv[2:5])
-    keeper = Keeper(run_id, scratch, owner, None if pipe < 0 else pipe)
+    keeper = Keeper(run_id, scratch, owner, pipe)
     for descriptor in (pipe, ready):
-        if descriptor >= 0:
-            os.set_inheritable(descriptor, False)
+        os.set_inheritable(descriptor, False)
     try:
         keeper.open()
     except OSError as error:

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.core.errors import TargetError
 from harness.drivers.embedded import procfs
-from harness.drivers.embedded.keeper import INFO_NAME, LOCK_NAME, socket_address
+from harness.drivers.embedded.keeper import LOCK_NAME, socket_address
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 # The package's __init__ modules import what the keeper must not carry, so empty ones stand in.
@@ -46,10 +46,9 @@ class KeeperClient:
         self._pipe: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def launch(self, log_dir: Path, *, detached: bool = False) -> None:
+    def launch(self, log_dir: Path) -> None:
         """Start the keeper of a new run; it and all it starts end with this process.
 
-        ``detached``: it lives until ``shutdown()`` instead (``ragdrill up``).
         Raises KeeperError when it does not come up, with what it said.
         """
         run_id, scratch = self.run_id, self.scratch
@@ -60,9 +59,8 @@ class KeeperClient:
         arguments = [
             *(sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(_PACKAGE_ROOT)),
             *(run_id, str(scratch), str(os.getpid())),
-            *(str(-1 if detached else life_read), str(ready_write)),
+            *(str(life_read), str(ready_write)),
         ]
-        passed = (ready_write,) if detached else (life_read, ready_write)
         log = log_dir / "keeper.log"
         try:
             with log.open("ab") as output:
@@ -71,7 +69,7 @@ class KeeperClient:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    pass_fds=passed,
+                    pass_fds=(life_read, ready_write),
                     start_new_session=True,
                     cwd="/",
                     env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
@@ -91,10 +89,14 @@ class KeeperClient:
                 actual=answer["error"],
                 next_step="is another run using this id, or is there no room or permission there?",
             )
-        if detached:
-            os.close(life_write)
-        else:
-            self._pipe = life_write
+        self._pipe = life_write
+
+    def detach(self) -> None:
+        """Let the keeper and its processes outlive this process, until ``shutdown()``."""
+        self.call("detach")
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
 
     # --- requests -----------------------------------------------------------------------------
 
@@ -171,15 +173,14 @@ class KeeperClient:
                 raise KeeperError(
                     f"{name} did not finish.",
                     expected=f"an end within {timeout_s:g} s",
-                    actual=f"still running; its log ends with:\n{tail(Path(described['log']))}",
+                    actual=f"still running; its log ends with:\n{last_words(described)}",
                 )
             time.sleep(0.01)
         if described["exit_code"] != 0:
             raise KeeperError(
                 f"{name} failed.",
                 expected="exit status 0",
-                actual=f"{described['exit_code']}; its log ends with:\n"
-                f"{tail(Path(described['log']))}",
+                actual=f"{described['exit_code']}; its log ends with:\n{last_words(described)}",
                 next_step=f"read {described['log']}",
             )
 
@@ -233,24 +234,22 @@ class KeeperClient:
             self._process.wait(timeout=15.0)
 
 
-def read_info(scratch: Path) -> dict[str, Any] | None:
-    """What a keeper wrote about itself into its run's scratch directory, if it did."""
-    try:
-        info: dict[str, Any] = json.loads((scratch / INFO_NAME).read_text())
-    except (OSError, ValueError):
-        return None
-    return info
-
-
 def lock_path(scratch: Path) -> Path:
     """The file whose lock a living keeper holds."""
     return scratch / LOCK_NAME
 
 
-def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, for an error message."""
+def last_words(described: dict[str, Any], lines: int = 12) -> str:
+    """What a process wrote at the end of its present life, for an error message."""
+    return tail(Path(described["log"]), lines, described["log_start"])
+
+
+def tail(log: Path, lines: int = 12, start: int = 0) -> str:
+    """The last lines of a log, none of them from before the byte ``start``."""
     try:
-        text = log.read_text(errors="replace").strip()
+        with log.open("rb") as file:
+            file.seek(start)
+            text = file.read().decode("utf-8", "replace").strip()
     except OSError as error:
         return str(error)
     return "\n".join(text.splitlines()[-lines:])[-3000:] or "(it ended without a word)"

@@ -1,5 +1,8 @@
 """One process that the keeper started, and everything that process started in turn."""
 
+# pathlib would add to the size of every keeper.
+# ruff: noqa: PTH116
+
 from __future__ import annotations
 
 import json
@@ -26,6 +29,7 @@ class Service:
     pid: int
     start: int
     log: str
+    log_start: int
     stop_signal: int
     started_at: float
     exit_code: int | None = None
@@ -46,6 +50,7 @@ class Service:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
             "log": self.log,
+            "log_start": self.log_start,
         }
 
     def tree(self) -> list[procfs.Process]:
@@ -116,6 +121,10 @@ def spawn(name: str, settings: dict[str, Any], run_id: str) -> Service:
     env["RAGDRILL_RUN_ID"] = run_id
     env["RAGDRILL_KEEPER_PID"] = str(os.getpid())
     env[SERVICE_VARIABLE] = name
+    try:
+        log_start = os.stat(settings["log"]).st_size
+    except OSError:
+        log_start = 0
     report_read, report_write = os.pipe()
     keeper = os.getpid()
     child = os.fork()
@@ -138,6 +147,7 @@ def spawn(name: str, settings: dict[str, Any], run_id: str) -> Service:
         pid=child,
         start=row.start if row else 0,
         log=settings["log"],
+        log_start=log_start,
         stop_signal=settings.get("stop_signal", int(signal.SIGTERM)),
         started_at=time.time(),
     )

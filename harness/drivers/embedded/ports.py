@@ -34,7 +34,7 @@ def reserve(
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         taken = avoid | _of_other_runs(root, scratch)
-        low, high = _range()
+        low, high = port_range()
         candidates = [port for port in range(low, high) if port not in taken]
         random.SystemRandom().shuffle(candidates)
         chosen: dict[str, int] = {}
@@ -67,7 +67,8 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _range() -> tuple[int, int]:
+def port_range() -> tuple[int, int]:
+    """From which port on, and below which one, a run takes its own."""
     try:
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
         ephemeral = int(text.split()[0])

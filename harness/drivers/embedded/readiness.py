@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from harness.core.errors import TargetError
 from harness.drivers.embedded import http
-from harness.drivers.embedded.keeper_client import tail
+from harness.drivers.embedded.keeper_client import last_words
 from harness.drivers.embedded.ports import HOST
 from harness.drivers.embedded.postgres import ADMIN
 from harness.drivers.embedded.processes import Processes
@@ -102,8 +102,12 @@ def wait_ready(
             life_check = now + _LIFE_CHECK_S
             described = processes.keeper.services().get(name)
             if described is None or not described["running"]:
-                code = "it was never started" if described is None else described["exit_code"]
-                raise _not_ready(processes, name, "a running process", f"exit status {code}")
+                ended = (
+                    "it was never started"
+                    if described is None
+                    else f"it ended with status {described['exit_code']}"
+                )
+                raise _not_ready(processes, name, "a running process", ended)
         if now - started > timeout_s:
             raise _not_ready(processes, name, f"ready within {timeout_s:g} s", str(reason))
         time.sleep(_PAUSE_S)
@@ -111,9 +115,11 @@ def wait_ready(
 
 def _not_ready(processes: Processes, name: str, expected: str, actual: str) -> NotReady:
     log = processes.log(name)
+    described = processes.keeper.services().get(name)
+    words = "(it has no log)" if described is None else last_words(described)
     return NotReady(
         f"{name} is not ready.",
         expected=expected,
-        actual=f"{actual}\n  its log ends with:\n{tail(log)}",
+        actual=f"{actual}\n  its log ends with:\n{words}",
         next_step=f"read {log}; `ragdrill doctor` checks this machine",
     )

@@ -100,7 +100,7 @@ class EmbeddedStack:
             make_directories(scratch, logs)
             sweep(scratch.parent)
             if keeper is None:
-                client.launch(logs, detached=chosen.detached)
+                client.launch(logs)
             try:
                 return bring_up(client, scratch, logs, chosen, progress)
             except BaseException:
