@@ -1,10 +1,9 @@
 """Figures of the fault proxy beside a direct connection: speed, added latency, injected latency.
 
 Run ``python -m benchmarks.faultproxy [--rounds N] [--url URL]``. Output: one JSON object on stdout
-with each figure, the bars, and which of them were met. Direct and proxied are measured in turn
-and compared within a round, since a shared machine changes under a run. ``--url`` measures
-another server with the same API, such as the original; its injected latency is then left out,
-because only our draws can be foretold from a seed.
+with each figure, the bars, and which of them were met. Direct and proxied are measured in turn,
+since a shared machine changes under a run. ``--url`` measures another server with the same API,
+such as the original, without injected latency: only our draws can be foretold from a seed.
 
 Round trips are measured twice: as the scheduler places the three processes, where most of the
 time is one core waking another, and with all of them on one core, which shows the work alone.

@@ -89,7 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         level = Environment(os.environ).choice(
             "LOG_LEVEL", ("debug", "info", "warning", "error"), "info"
         )
+        if not 0 < options.dial_timeout <= 3600:
+            raise SettingError("--dial-timeout", str(options.dial_timeout), "0 to 3600 seconds")
         logs.configure(SERVICE, level)
+        # libuv looks up names on half of its 4 threads: a few that hang would hold up the rest.
+        os.environ.setdefault("UV_THREADPOOL_SIZE", "64")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(options))
     except SettingError as error:

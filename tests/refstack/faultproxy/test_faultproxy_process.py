@@ -107,6 +107,7 @@ def test_a_taken_port_ends_it() -> None:
 def test_a_bad_log_level_and_a_bad_option_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Status 2."""
     assert run("--sead", "1").returncode == 2
+    assert "--dial-timeout holds 'nan'" in run("--dial-timeout", "nan").stderr
     monkeypatch.setenv("LOG_LEVEL", "loud")
     ended = run("--port", "0")
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
