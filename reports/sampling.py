@@ -103,8 +103,8 @@ def percentile(ordered: Sequence[float], p: float) -> Percentile:
 
 
 def window_seconds(span: float) -> float:
-    """Return a round window length of about a fifteenth of ``span`` seconds."""
-    return next((float(width) for width in _WINDOWS_S if width >= span / 15), 3600.0)
+    """Return a round window length of about a twenty-fifth of ``span`` seconds."""
+    return next((float(width) for width in _WINDOWS_S if width >= span / 25), 3600.0)
 
 
 def slide(samples: Sequence[Sample], width: float) -> list[WindowPoint]:
@@ -143,7 +143,7 @@ def back_under(points: Iterable[WindowPoint], limit: float, after: float) -> flo
 
 
 def thin(samples: Sequence[Sample], most: int) -> list[Sample]:
-    """Keep about ``most`` samples for drawing: each failure and slow one, and every k-th other."""
+    """Keep about ``most`` samples for drawing: the slowest hundredth, and every k-th other."""
     if len(samples) <= most:
         return list(samples)
     ordered = sorted(sample.seconds for sample in samples)
@@ -152,7 +152,7 @@ def thin(samples: Sequence[Sample], most: int) -> list[Sample]:
     return [
         sample
         for index, sample in enumerate(samples)
-        if index % every == 0 or not sample.ok or sample.seconds > slow
+        if index % every == 0 or sample.seconds > slow
     ]
 
 

@@ -61,7 +61,10 @@ def draw(scenario: Scenario, key: str, size: str) -> Markup:
         _draw_arm(svg, frame, x, y_values, ticks, scenario, arm, top)
         top += height
     for tick in ticks:
-        svg.text(x(tick), top + 14, offset(tick) if tick else "0", "tick", "middle")
+        room = frame.width - x(tick)
+        anchor = "end" if room < 30 else "middle"
+        at = frame.width - 1 if room < 30 else x(tick)
+        svg.text(at, top + 14, offset(tick) if tick else "0", "tick", anchor)
     svg.text(
         frame.left + (frame.width - frame.left - frame.right) / 2,
         top + 30,
@@ -96,7 +99,7 @@ def _alert_names(arm: Arm) -> list[str]:
 
 
 def _height(arm: Arm, frame: _Frame) -> float:
-    strip = 22 if arm.any_failed else 0
+    strip = 36 if arm.any_failed else 0
     lanes = 32 * len(_alert_names(arm)) + (28 if arm.steps else 0)
     return 44 + frame.plot + strip + lanes + 16
 
@@ -131,7 +134,7 @@ def _draw_arm(
     below = lower
     if arm.any_failed:
         _failures(svg, x, arm, below + 4, frame)
-        below += 22
+        below += 36
     for name in _alert_names(arm):
         _alert(svg, x, [a for a in arm.alerts if a.what.startswith(name + " ")], below + 4, frame)
         below += 32
@@ -168,9 +171,10 @@ def _fault(svg: Svg, x: Scale, span: Span, upper: float, lower: float, frame: _F
 
 
 def _samples(svg: Svg, x: Scale, y: Scale, arm: Arm, frame: _Frame) -> None:
-    shown = thin(arm.samples, frame.dots)
-    svg.dots([(x(s.t), y(s.seconds)) for s in shown if s.ok], "dots")
-    for sample in [s for s in shown if not s.ok][:400]:
+    shown = thin([sample for sample in arm.samples if sample.ok], frame.dots)
+    svg.dots([(x(s.t), y(s.seconds)) for s in shown], "dots")
+    failed = [sample for sample in arm.samples if not sample.ok]
+    for sample in failed[:: max(1, len(failed) // 200)]:
         svg.mark("cross", x(sample.t), y(sample.seconds), "failed-dot", 2)
     d, pen_down = "", False
     for point in arm.points:
@@ -198,7 +202,10 @@ def _failures(svg: Svg, x: Scale, arm: Arm, top: float, frame: _Frame) -> None:
         d += "".join(f"L{x(p.t):.1f} {top + 16 - 15 * p.failed:.1f}" for p in inside)
         svg.path(d + f"L{x(inside[-1].t):.1f} {top + 16:.1f}z", "failed-area")
         most = quantity(max(point.failed for point in inside), "share", 2)
-        svg.text(frame.width - frame.right, top + 12, f"up to {most}", "label", "end")
+        words = f"up to {most} of the requests of a window"
+        first = next((point.t for point in inside if point.failed), inside[0].t)
+        start = min(x(first), frame.width - frame.right - len(words) * _CHARACTER)
+        svg.text(max(frame.left, start), top + 29, words, "label")
 
 
 def _alert(svg: Svg, x: Scale, states: list[Moment], top: float, frame: _Frame) -> None:
