@@ -77,7 +77,6 @@ def judge(evidence: Evidence, treated: Arm, control: Arm) -> None:
         assert arm.steady is not None and arm.broken is not None and arm.load is not None
         if arm.load.void_reason is not None:
             raise RuntimeError(f"the load of the arm {arm.name} is void: {arm.load.void_reason}")
-        evidence.check(arm.steady)
         evidence.require(
             f"{arm.name}: the fault breaks the objective",
             verdict_of(arm.broken) is Verdict.FAIL,

@@ -60,7 +60,7 @@ def _refused_http(
 
 
 def _bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
+    return {"Authorization": f"Bearer {key}".rstrip()}
 
 
 def _api_key(key: str) -> dict[str, str]:

@@ -108,11 +108,6 @@ def test_each_thing_that_is_missing_fails_by_its_name(
         judge(evidence, replace(treated(), **change), control())
 
 
-def test_a_slow_steady_state_is_no_ground_for_a_scenario(evidence: Evidence) -> None:
-    with pytest.raises(NotConformant, match="p95"):
-        judge(evidence, replace(treated(), steady=SLOW), control())
-
-
 def test_a_void_load_is_an_error_and_no_verdict(evidence: Evidence) -> None:
     late = load_result("the generator was late")
     with pytest.raises(RuntimeError, match="generator was late"):
