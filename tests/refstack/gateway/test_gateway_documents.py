@@ -162,8 +162,7 @@ def test_a_deleted_document_is_gone_from_both_stores(world: World, user: User) -
 def test_a_delete_that_could_not_reach_the_vectors_is_taken_up_again(
     world: World, user: User
 ) -> None:
-    gateway = world.start_gateway(GATEWAY_CLEANUP_S="3000")
-    ann = user(of=gateway)
+    ann = user(of=world.start_gateway(GATEWAY_TIMEOUT_S="0.8"))
     ann.write("lingering", document_id="d")
     world.vectordb.pause()
     try:

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 from gateway_servers import words_to_vector
-from gateway_world import GATEWAY_PASSWORD, VECTORDB_KEY, Client, Gateway, World
+from gateway_world import GATEWAY_PASSWORD, VECTORDB_KEY, Client, World
 
 User = Callable[..., Client]
 SECRET = "the vault code is violet"
@@ -197,13 +197,17 @@ def test_row_level_security_lets_no_row_into_another_tenant(world: World, ann: C
     assert ann.texts("vault code") == [SECRET]
 
 
-def test_metrics_and_logs_name_no_tenant_and_hold_no_text(
-    gateway: Gateway, ann: Client, eve: Client
-) -> None:
+def test_metrics_and_logs_name_no_tenant_and_hold_no_text(world: World, user: User) -> None:
+    gateway = world.start_gateway(process=True)
+    ann, eve = user(of=gateway), user(of=gateway)
+    ann.write(SECRET, document_id="vault")
     ann.texts("vault code violet")
     ann.call("GET", "/v1/documents/vault")
     eve.call("GET", f"/v1/documents/{ann.tenant}")
     eve.call("POST", "/v1/query", content=b"{violet")
+    world.embed.trouble = lambda _path: 500
+    assert ann.query("vault code violet").status_code == 503
+    assert '"event":"request"' in gateway.child.log()
     told = gateway.http.get("/metrics").text + gateway.child.log()
     token = ann.headers["Authorization"].split(".")[1]
     for secret in (ann.tenant, eve.tenant, "vault", "violet", token, GATEWAY_PASSWORD):
