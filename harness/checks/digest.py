@@ -8,13 +8,13 @@ comes twice. It is safe against accidents, not against an author of collisions.
 
 from __future__ import annotations
 
-import sys
-from array import array
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+from zlib import crc32
 
 import orjson
 
@@ -24,7 +24,6 @@ from harness.core.errors import HarnessError
 ALGORITHM = "ragdrill-content-1"
 BUCKETS = 1024
 _MODULUS = 1 << 256
-_BUCKET_SHIFT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +74,7 @@ class Digest:
         return digest
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(NamedTuple):
     """One point: its id, tenant, and the digests of its payload and of each vector by name."""
 
     id: PointId
@@ -86,10 +84,12 @@ class Fingerprint:
 
     def total(self, canonical: bytes) -> int:
         """Return the fingerprint as a number; ``canonical`` is the canonical id."""
-        parts = [canonical, self.payload]
+        # The parts have one length each (32 bytes) or are preceded by theirs: no two points run
+        # together to the same bytes.
+        parts = _sized(canonical) + self.payload
         for name in sorted(self.vectors):
-            parts += [_sized(name.encode()), self.vectors[name]]
-        return int.from_bytes(sha256(b"".join(map(_sized, parts))).digest(), "big")
+            parts += _sized(name.encode()) + self.vectors[name]
+        return int.from_bytes(sha256(parts).digest(), "big")
 
 
 def check_algorithm(digest: Digest) -> None:
@@ -112,7 +112,7 @@ def canonical_id(point_id: PointId) -> bytes:
 
 def bucket_of(canonical: bytes) -> int:
     """Return the bucket (0 to 1023) of a canonical id."""
-    return int.from_bytes(sha256(canonical).digest()[:2], "big") >> _BUCKET_SHIFT
+    return crc32(canonical) % BUCKETS
 
 
 def fingerprint(point: Mapping[str, Any]) -> Fingerprint:
@@ -120,7 +120,8 @@ def fingerprint(point: Mapping[str, Any]) -> Fingerprint:
     payload = point.get("payload") or {}
     tenant = payload.get("tenant_id", "")
     vector = point.get("vector")
-    named = vector if isinstance(vector, dict) and "indices" not in vector else {"": vector}
+    # A sparse vector always has a name, so an object here maps names to vectors.
+    named = vector if isinstance(vector, dict) else {"": vector}
     return Fingerprint(
         id=point["id"],
         tenant=tenant if isinstance(tenant, str) else orjson.dumps(tenant).decode(),
@@ -250,7 +251,14 @@ def _vector_bytes(vector: Any, point_id: PointId) -> bytes:
         if vector and isinstance(vector[0], list):
             return b"m" + b"".join(_sized(_floats(row)) for row in vector)
         return b"d" + _floats(vector)
-    except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as problem:
+    except (
+        TypeError,
+        KeyError,
+        ValueError,
+        OverflowError,
+        AttributeError,
+        struct.error,
+    ) as problem:
         raise HarnessError(
             f"the vector of point {point_id} cannot be read",
             expected="a list of numbers, a list of such lists, or indices and values",
@@ -259,7 +267,4 @@ def _vector_bytes(vector: Any, point_id: PointId) -> bytes:
 
 
 def _floats(values: list[float]) -> bytes:
-    packed = array("f", values)
-    if sys.byteorder == "big":
-        packed.byteswap()
-    return packed.tobytes()
+    return struct.pack(f"<{len(values)}f", *values)

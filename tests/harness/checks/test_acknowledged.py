@@ -148,7 +148,7 @@ def test_a_log_that_cannot_be_true_is_refused(bad: dict[str, Any]) -> None:
         Operation(**{**good, **bad})
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_a_store_that_keeps_its_word_is_never_accused(data: st.DataObject) -> None:
     """Indefinite operations take effect or not, at once or late; nothing else goes wrong."""
