@@ -115,7 +115,7 @@ def slide(samples: Sequence[Sample], width: float) -> list[WindowPoint]:
     step = width / 4
     points = []
     for index in range(math.ceil((times[-1] - times[0]) / step) + 1):
-        end = times[0] + index * step
+        end = min(times[0] + index * step, times[-1])
         inside = samples[bisect_right(times, end - width) : bisect_right(times, end)]
         good = sorted(sample.seconds for sample in inside if sample.ok)
         p95 = good[math.ceil(0.95 * len(good)) - 1] if len(good) >= FEWEST_IN_WINDOW else None

@@ -14,7 +14,7 @@ from reports.wording import duration, offset, quantity
 _CHARACTER = 6.4
 """Units that a character of chart text takes at 11.5 units, on average, on the wide side."""
 
-_MARKS = {"condition": "ring", "action": "diamond", "effect": "up"}
+_MARKS = {"condition": "ring", "action": "diamond", "effect": "up", "undo": "diamond"}
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ def _draw_arm(
         _failures(svg, x, arm, below + 4, frame)
         below += 36
     for name in _alert_names(arm):
-        _alert(svg, x, [a for a in arm.alerts if a.what.startswith(name + " ")], below + 4, frame)
+        states = [alert for alert in arm.alerts if alert.what.startswith(name + " ")]
+        _alert(svg, x, states, arm.end, below + 4, frame)
         below += 32
     if arm.steps:
         _steps(svg, x, arm.steps, below + 4, frame)
@@ -208,15 +209,18 @@ def _failures(svg: Svg, x: Scale, arm: Arm, top: float, frame: _Frame) -> None:
         svg.text(max(frame.left, start), top + 29, words, "label")
 
 
-def _alert(svg: Svg, x: Scale, states: list[Moment], top: float, frame: _Frame) -> None:
-    """Draw pending as an outline, firing as a solid bar, delivery as a triangle."""
+def _alert(
+    svg: Svg, x: Scale, states: list[Moment], over: float, top: float, frame: _Frame
+) -> None:
+    """Draw pending as an outline, firing as a solid bar to its end or that of the arm (``over``),
+    delivery as a triangle."""
     svg.text(frame.left - 6, top + 12, "alert", "tick", "end")
     bars = {"pending": "pending", "firing": "firing", "delivered": "firing"}
     timed = [state for state in states if state.state in ("pending", "firing", "resolved")]
     timed += [state for state in states if state.state == "inactive"]
     timed.sort(key=lambda state: state.at)
     for index, state in enumerate(timed):
-        until = timed[index + 1].at if index + 1 < len(timed) else x.high
+        until = timed[index + 1].at if index + 1 < len(timed) else over
         if state.state in bars:
             svg.rect(x(state.at), top + 4, x(until) - x(state.at), 8, bars[state.state])
     for state in states:

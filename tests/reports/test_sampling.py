@@ -64,6 +64,11 @@ def test_a_window_with_few_successes_has_no_percentile() -> None:
     assert slide([], 10) == []
 
 
+def test_windows_end_with_the_last_sample() -> None:
+    samples = steady(0.1, 0, 52)
+    assert slide(samples, 5)[-1].t == samples[-1].t
+
+
 def test_a_window_tells_percentile_and_share_of_failures() -> None:
     samples = steady(0.1, 0, 50) + steady(0.9, 10, 25) + steady(0.01, 15, 25, ok=False)
     points = slide(samples, 10)
