@@ -136,13 +136,13 @@ def write_snapshot(target: Path, data: Path, facts: JsonObject, peer_id: int) ->
 
 def _unpack(source: Path, target: Path) -> None:
     """Unpack one tar, which must be whole, refusing anything that would leave `target`."""
-    size = source.stat().st_size
-    with source.open("rb") as raw:
-        raw.seek(max(size - len(_END), 0))
-        if size % _BLOCK or raw.read() != _END:
-            raise tarfile.ReadError("it does not end as a tar does")
     target.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(source, "r:") as archive:
+    with source.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:") as archive:
+        archive.getmembers()
+        # A tar that was cut between two members reads like a whole one, but for its end.
+        raw.seek(archive.offset)
+        if raw.read(len(_END)) != _END:
+            raise tarfile.ReadError("it does not end as a tar does")
         archive.extractall(target, filter="data")
 
 

@@ -154,7 +154,7 @@ class WorkerClient:
             self._ready.set()
             return
         if self._failures:
-            await asyncio.sleep(0.2 * 2**self._failures)
+            await asyncio.sleep(0.1 * 2**self._failures)
         if not self._stopping:
             await self.start()
 

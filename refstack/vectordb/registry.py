@@ -31,7 +31,7 @@ from refstack.vectordb.errors import (
 from refstack.vectordb.files import remove_tree, sync_directory, write_json
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
-_LOCK_WAIT_S = 5.0
+_LOCK_WAIT_S = 2.0
 RECORD = "collection.json"
 
 
