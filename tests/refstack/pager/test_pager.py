@@ -9,9 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 import pytest
-from pager_lab import REPOSITORY, Pager
+from pager_lab import CLIENT, REPOSITORY, Pager
 
 from refstack.pager.journal import Journal
 
@@ -70,15 +69,15 @@ def test_what_is_no_delivery_is_refused_and_not_kept(
     pager: Pager, path: str, body: bytes, status: int
 ) -> None:
     before = pager.deliveries()
-    refused = httpx.post(f"{pager.url}/{path}", content=body)
+    refused = CLIENT.post(f"{pager.url}/{path}", content=body)
     assert refused.status_code == status
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert pager.deliveries() == before
 
 
 def test_a_moment_that_is_no_number_is_refused(pager: Pager) -> None:
-    assert httpx.get(f"{pager.url}/deliveries", params={"since": "noon"}).status_code == 422
-    assert httpx.get(f"{pager.url}/deliveries", params={"since": "nan"}).status_code == 422
+    assert CLIENT.get(f"{pager.url}/deliveries", params={"since": "noon"}).status_code == 422
+    assert CLIENT.get(f"{pager.url}/deliveries", params={"since": "nan"}).status_code == 422
 
 
 def test_a_full_disk_is_told_and_leaves_no_half_line(
