@@ -78,7 +78,7 @@ def evidence(tmp_path: Path) -> Evidence:
 
 def test_a_cure_with_a_sick_control_passes(evidence: Evidence) -> None:
     judge(evidence, treated(), control())
-    assert evidence.shown > 8
+    assert evidence.shown >= 8
 
 
 def test_a_control_that_heals_by_itself_leaves_the_step_unproven(evidence: Evidence) -> None:
