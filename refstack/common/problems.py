@@ -59,9 +59,8 @@ def problem_response(problem: Problem, *, instance: str, trace_id: str) -> Respo
         "trace_id": trace_id,
         **problem.extra,
     }
-    return Response(
-        orjson.dumps(body), problem.status, headers=problem.headers, media_type=PROBLEM_JSON
-    )
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return Response(orjson.dumps(body), problem.status, headers=headers, media_type=PROBLEM_JSON)
 
 
 def _respond(request: Request, problem: Problem) -> Response:

@@ -23,6 +23,8 @@ MAX_TEXT = 400_000
 MAX_CHUNKS = 2_048
 MAX_KEYS = 32
 
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}"
+
 _INT64 = 2**63
 
 
@@ -38,8 +40,8 @@ def _int64(value: object) -> object:
     return value
 
 
-Persona = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$")]
-DocumentId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$")]
+Persona = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+DocumentId = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 Text = Annotated[str, AfterValidator(_without_nul)]
 MetadataKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 _Short = Annotated[StrictStr, Field(max_length=1024), AfterValidator(_without_nul)]

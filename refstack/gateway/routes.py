@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from refstack.gateway.deadline import Deadline
 from refstack.gateway.ingest import Ingest
 from refstack.gateway.metrics import GatewayMetrics
 from refstack.gateway.models import (
+    NAME_PATTERN,
     BatchRequest,
     BatchWritten,
     DocumentReceipt,
@@ -59,6 +61,19 @@ async def _parsed(request: Request, model: type[M], limit_bytes: int) -> M:
 def _require_persona(identity: Identity, persona: str) -> None:
     if persona not in identity.personas:
         raise Problem(403, "The token gives no access to this persona.")
+
+
+def _no_such_document() -> Problem:
+    return Problem(404, "There is no such document.")
+
+
+def _document_id(request: Request) -> str:
+    document_id = str(request.path_params["document_id"])
+    # What could never have been written is absent, not an error; the database would not even
+    # take some of it (NUL, lone surrogates).
+    if not re.fullmatch(NAME_PATTERN, document_id):
+        raise _no_such_document()
+    return document_id
 
 
 def _json(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -166,15 +181,13 @@ class Api:
         return _json(await self._catalogue.page(identity, parameters, deadline))
 
     async def _get(self, request: Request, identity: Identity, deadline: Deadline) -> Response:
-        document_id = request.path_params["document_id"]
-        document = await self._catalogue.get(identity, document_id, deadline)
+        document = await self._catalogue.get(identity, _document_id(request), deadline)
         if document is None:
-            raise Problem(404, "There is no such document.")
+            raise _no_such_document()
         return _json(document)
 
     async def _delete(self, request: Request, identity: Identity, deadline: Deadline) -> Response:
-        document_id = request.path_params["document_id"]
-        if not await self._ingest.delete(identity, document_id, deadline):
-            raise Problem(404, "There is no such document.")
+        if not await self._ingest.delete(identity, _document_id(request), deadline):
+            raise _no_such_document()
         self._metrics.documents.labels("delete").inc()
         return Response(status_code=204, headers=_NO_STORE)
