@@ -1,4 +1,4 @@
-"""What the tests of the embedded driver share: owners in processes of their own, and bounded waits."""
+"""What the tests of the embedded driver share: owners in processes of their own, waits."""
 
 from __future__ import annotations
 
