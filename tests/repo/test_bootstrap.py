@@ -60,7 +60,7 @@ class Place:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=120,
         )
 
     def environment(self, **more: str) -> dict[str, str]:
