@@ -50,7 +50,8 @@ class History:
         }
         record.update(dataclasses.asdict(event))  # type: ignore[call-overload]
         line = self.redactor.redact(json.dumps(record, ensure_ascii=False, default=_plain)) + "\n"
-        data = line.encode()
+        # A lone surrogate from a target's answer must not cost the record of it.
+        data = line.encode(errors="backslashreplace")
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             try:

@@ -147,7 +147,7 @@ def rerun_command(case: str, seed: int) -> str:
 def _explain(item: pytest.Item, case: Case, ending: _Ending, call: pytest.CallInfo[None]) -> str:
     """Say requirement, expectation, what came, active faults, seed and how to run it again."""
     seed = item.config.stash[RUN_KEY].seed
-    lines = [("requirement", case.title), ("seen", ending.message)]
+    lines = [("requirement", case.title), ("decided by", ending.message)]
     if ending.expected is not None:
         lines.append(("expected", str(ending.expected)))
     if ending.actual is not None:

@@ -26,6 +26,10 @@ def render_and_print(run_dir: Path, reporter: Any) -> bool:
     except HarnessError as error:
         reporter.write_line(str(error), red=True)
         return False
+    except Exception as error:
+        # A bug of the renderer: the verdict stands in run.jsonl and is said all the same.
+        reporter.write_line(f"The report could not be rendered: {error!r}", red=True)
+        return False
     page = rendered.index
     shown = page.relative_to(CHECKOUT) if page.is_relative_to(CHECKOUT) else page
     console = Console(file=reporter._tw._file, width=reporter._tw.fullwidth, soft_wrap=False)

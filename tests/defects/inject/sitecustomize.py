@@ -1,4 +1,4 @@
-"""Loaded by every Python process of a defect run: breaks one module when it is imported.
+"""Loaded by every Python process of a defect run: breaks a module when it is imported.
 
 Active only while ``RAGDRILL_DEFECT`` names a file of ``tests/defects/catalogue`` and this directory
 is on ``PYTHONPATH``; the product knows nothing of either.
@@ -13,26 +13,27 @@ from pathlib import Path
 
 
 class _Breaker(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the defect's module the ordinary way, loads it, and hands it to the defect."""
+    """Finds the defect's modules the ordinary way, loads them, hands each to the defect."""
 
     def __init__(self, defect):
         self.defect = defect
-        self.loader = None
+        self.names = [defect.MODULE] if isinstance(defect.MODULE, str) else list(defect.MODULE)
+        self.loaders = {}
 
     def find_spec(self, name, path=None, target=None):
-        if name != self.defect.MODULE or self.loader is not None:
+        if name not in self.names or name in self.loaders:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is None:
             return None
-        self.loader, spec.loader = spec.loader, self
+        self.loaders[name], spec.loader = spec.loader, self
         return spec
 
     def create_module(self, spec):
-        return self.loader.create_module(spec)
+        return self.loaders[spec.name].create_module(spec)
 
     def exec_module(self, module):
-        self.loader.exec_module(module)
+        self.loaders[module.__name__].exec_module(module)
         self.defect.patch(module)
         log = os.environ.get("RAGDRILL_DEFECT_LOG")
         if log:

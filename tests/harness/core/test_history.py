@@ -42,6 +42,11 @@ def test_lines_of_parallel_writers_never_mix(tmp_path: Path) -> None:
     )
 
 
+def test_text_that_is_no_unicode_is_kept_readable(tmp_path: Path) -> None:
+    History(tmp_path).write(Note("info", "a lone \ud800 surrogate"))
+    assert "surrogate" in next(read_history(tmp_path)).fields["text"]
+
+
 def test_a_last_line_that_was_cut_is_left_out(tmp_path: Path) -> None:
     History(tmp_path).write(Note("info", "whole"))
     with (tmp_path / "run.jsonl").open("a") as file:

@@ -1,0 +1,12 @@
+"""A restore is answered with success and never puts the data in place."""
+
+MODULE = "refstack.vectordb.snapshots"
+CATCHES = "recovery/round-trip::restore_brings_back_identical_content"
+REASON = "same collections|content"
+
+
+def patch(module):
+    async def nothing(self, collection, source):
+        return None
+
+    module.Snapshots.restore = nothing
