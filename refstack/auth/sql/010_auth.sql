@@ -9,6 +9,9 @@ END
 $$;
 
 CREATE SCHEMA IF NOT EXISTS auth;
+-- The owner of a schema may drop what others made in it.
+ALTER SCHEMA auth OWNER TO CURRENT_USER;
+REVOKE ALL ON SCHEMA auth FROM rag_auth;
 GRANT USAGE ON SCHEMA auth TO rag_auth;
 
 CREATE TABLE IF NOT EXISTS auth.users (

@@ -215,6 +215,7 @@ def test_the_service_may_change_rows_and_nothing_else(server: Server) -> None:
             "DROP TABLE auth.users",
             "ALTER TABLE auth.users ADD COLUMN x int",
             "TRUNCATE auth.users CASCADE",
+            "DROP SCHEMA auth CASCADE",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
