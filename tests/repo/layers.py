@@ -10,7 +10,8 @@ from pathlib import Path
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("suites", "chaos.scenarios"),
     ("fixtures",),
-    ("harness.plugin", "harness.cli"),
+    ("harness.cli",),
+    ("harness.plugin",),
     ("chaos.faults", "chaos.playbooks", "reports"),
     ("harness.drivers", "harness.checks", "harness.load"),
     ("harness.core",),
