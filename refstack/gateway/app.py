@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import psycopg
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -44,7 +45,8 @@ AUTH_TIMEOUT_S = 2.0
 
 async def _on_upstream_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, UpstreamError)
-    get_logger().warning("upstream_unavailable", upstream=error.upstream, kind=error.kind)
+    fields = {"upstream": error.upstream, "kind": error.kind, "status": error.status}
+    get_logger().warning("upstream_unavailable", **fields)
     problem = Problem(
         503,
         f"The service cannot answer now: its part '{error.upstream}' is unavailable.",
@@ -54,6 +56,14 @@ async def _on_upstream_error(request: Request, error: Exception) -> Response:
     handler = EXCEPTION_HANDLERS[Problem]
     response: Response = await handler(request, problem)
     return response
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    # A database that serves but refuses what is ours by agreement (a table that is gone, a server
+    # that is read-only) is as good as away. Its message may quote a value, so it is not logged.
+    state = getattr(error, "sqlstate", None)
+    get_logger().error("database_refused", sqlstate=state, exc_info=error)
+    return await _on_upstream_error(request, UpstreamError("metadata", "refused"))
 
 
 class _Coloured:
@@ -173,7 +183,11 @@ def build(env: Environment) -> ASGIApp:
             ),
             Route("/openapi.json", openapi),
         ],
-        exception_handlers={**EXCEPTION_HANDLERS, UpstreamError: _on_upstream_error},
+        exception_handlers={
+            **EXCEPTION_HANDLERS,
+            UpstreamError: _on_upstream_error,
+            psycopg.Error: _on_database_error,
+        },
         lifespan=lifespan,
     )
     return RequestContext(_Coloured(app, settings.colour), metrics.observe_request)

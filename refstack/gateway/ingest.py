@@ -272,8 +272,9 @@ class Ingest:
         # The write is committed: whatever happens here, it must be acknowledged.
         try:
             await self._remove(identity, replaced, deadline)
-        except UpstreamError as error:
-            get_logger().warning("replaced_points_left_to_cleanup", reason=str(error))
+        except (UpstreamError, psycopg.Error) as error:
+            reason = type(error).__name__
+            get_logger().warning("replaced_points_left_to_cleanup", reason=reason)
 
     async def _remove(
         self,
