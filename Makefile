@@ -53,7 +53,7 @@ verify: setup ## boot the reference stack, run the conformance cases, write a re
 	$(call told,$(BIN)/ragdrill verify --profile ci $(ARGS),$(VERIFY_CODES))
 
 .PHONY: test
-test: venv ## run the harness's own tests (no stack of yours is touched)
+test: venv-dev ## run the harness's own tests (no stack of yours is touched)
 	$(call told,$(BIN)/python -m pytest tests --ignore=tests/defects -n $(WORKERS) $(ARGS),$(PYTEST_CODES))
 
 .PHONY: defects
