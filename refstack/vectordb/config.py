@@ -246,6 +246,8 @@ def new_config(body: JsonObject) -> JsonObject:
             raise wrong_input(f"vector name `{sorted(clash)[0]}` is both dense and sparse")
     if body.get("on_disk_payload") is not None:
         params["on_disk_payload"] = as_bool(body["on_disk_payload"], "on_disk_payload")
+    if not dense_vectors(params) and not params.get("sparse_vectors"):
+        raise not_offered("a collection without any vector")
     config: JsonObject = {
         "params": params,
         "hnsw_config": {

@@ -10,7 +10,7 @@ import qdrant_edge as edge
 
 from refstack.vectordb.checks import JsonObject, as_object, load_body
 from refstack.vectordb.config import check_vector_name, new_config, patched_config
-from refstack.vectordb.errors import bad_request, format_error, wrong_input
+from refstack.vectordb.errors import bad_request, format_error, not_offered, wrong_input
 from refstack.vectordb.worker.collection import Collection
 from refstack.vectordb.worker.engine_config import DATATYPE, DISTANCE, multivector
 from refstack.vectordb.worker.indexes import read_index
@@ -97,6 +97,8 @@ def delete_vector(collection: Collection, _body: bytes, parameters: JsonObject) 
         del params["sparse_vectors"][name]
     else:
         raise wrong_input(f"Not existing vector name error: {name}")
+    if len(collection.specs) == 1:
+        raise not_offered("a collection without any vector")
     operation_id = collection.apply(Update(edge.UpdateOperation.delete_vector_name(name)))
     collection.rewrite_config(config)
     return _done(operation_id, parameters)

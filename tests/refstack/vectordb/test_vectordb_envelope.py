@@ -120,6 +120,7 @@ ERRORS: list[tuple[str, str, Any, int, str]] = [
     ("PUT", "/collections/new", {"vectors": {"size": 0, "distance": "Dot"}}, 422, "size"),
     ("PUT", "/collections/new", {"vectors": {"size": 4, "distance": "Far"}}, 400, "`Cosine`"),
     ("PUT", "/collections/new", {"vectors": {"size": 4}}, 400, "missing field `distance`"),
+    ("PUT", "/collections/new", {"vectors": {}}, 400, "a collection without any vector"),
     ("PUT", "/collections/new", {"shard_number": 2}, 400, "`shard_number` must be 1"),
     ("PUT", "/collections/new", {"replication_factor": 3}, 400, "`replication_factor` must be 1"),
     ("PUT", "/collections/new", {"strict_mode_config": {"enabled": True}}, 400, "strict_mode"),

@@ -163,6 +163,8 @@ def _damaged(content: bytes) -> dict[str, bytes]:
             tarfile.open(fileobj=result, mode="w", format=tarfile.GNU_FORMAT) as target,
         ):
             for member in source.getmembers():
+                if member.name.startswith("0/wal"):
+                    continue
                 handle = source.extractfile(member)
                 data = change(member.name, handle.read() if handle else b"")
                 if data is not None:
