@@ -19,6 +19,10 @@ from time import monotonic
 from refstack.faultproxy.chain import Direction, Toxic
 from refstack.faultproxy.toxics.base import CHUNK_BYTES, Chunk, Outlet, Stage
 
+TICK_S = 0.001
+SPIN_TICKS = 0.4
+"""The part of a tick that a link may spend turning the event loop to keep its time."""
+
 RELAY_BYTES = 256 * 1024
 # One buffer serves every link: a relay is a read and a write with nothing in between.
 _buffer = bytearray(RELAY_BYTES)
@@ -62,7 +66,7 @@ class Link:
         self._ending = False
         self._writing = False
         self._reading = _Reading.NOTHING
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._timer_at = math.inf
 
     def start(self, toxics: list[Toxic]) -> None:
@@ -281,9 +285,14 @@ class Link:
             self._timer = None
         self._timer_at = at
         if at < math.inf:
-            # uvloop's timers tick in milliseconds: round up, or they fire early and spin.
-            delay_s = max(math.ceil((at - monotonic()) * 1000), 1) / 1000
-            self._timer = self._loop.call_later(delay_s, self._tick)
+            ticks = (at - monotonic()) / TICK_S
+            # The loop's timers tick in milliseconds. What is left of a wait after the last
+            # whole tick is spun away where that is short, and rounded up where it is not.
+            whole = math.ceil(ticks - SPIN_TICKS)
+            if whole > 0:
+                self._timer = self._loop.call_later(whole * TICK_S, self._tick)
+            else:
+                self._timer = self._loop.call_soon(self._tick)
 
     def _read(self, reading: _Reading) -> None:
         if reading is self._reading:

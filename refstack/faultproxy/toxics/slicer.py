@@ -9,7 +9,7 @@ from refstack.faultproxy.toxics import register
 from refstack.faultproxy.toxics.base import Chunk, Outlet, Stage
 
 CATCH_UP_S = 0.005
-"""How far the pace may fall behind and still be made up: the loop's timers tick in ms."""
+"""How far the pace may fall behind and still be made up: timers of the loop may be late."""
 
 
 @dataclass(frozen=True)
