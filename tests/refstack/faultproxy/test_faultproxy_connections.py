@@ -202,3 +202,21 @@ def test_bytes_are_counted_when_a_connection_ends(control: Control, proxy: Proxy
         for kind in ("received", "sent")
         for direction in ("upstream", "downstream")
     }
+
+
+def test_a_toxic_starts_afresh_when_the_next_one_comes_or_goes(proxy: Proxy) -> None:
+    """It lets go of the chunk in hand, as at an update; a change further on leaves it alone."""
+    proxy.toxic("latency", name="first", latency=60_000)
+    client = proxy.connect()
+    client.send(b"1")
+    assert client.silent_for(0.1)
+    second = proxy.toxic("noop", name="second")
+    assert client.receive(1) == b"1"
+    client.send(b"2")
+    assert client.silent_for(0.1)
+    third = proxy.toxic("noop", name="third")
+    assert client.silent_for(0.1)
+    proxy.remove(third)
+    assert client.silent_for(0.1)
+    proxy.remove(second)
+    assert client.receive(1) == b"2"
