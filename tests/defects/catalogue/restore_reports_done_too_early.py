@@ -2,7 +2,7 @@
 
 MODULE = "refstack.vectordb.snapshots"
 CATCHES = "recovery/round-trip::restore_brings_back_identical_content"
-REASON = "same collections|content"
+REASON = "restored collection|same collections"
 
 
 def patch(module):
