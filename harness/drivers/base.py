@@ -144,6 +144,27 @@ class Pause(Protocol):
 
 
 @runtime_checkable
+class ProcessIds(Protocol):
+    """The processes of roles run on this machine and can be looked at through /proc."""
+
+    def pids(self, role: str) -> tuple[int, ...]:
+        """The living processes of the role, children included; empty while it is down."""
+        ...
+
+    def exit_status(self, role: str) -> int | None:
+        """How the role's process ended (negative: by that signal); None while it runs."""
+        ...
+
+
+@runtime_checkable
+class WalArchive(Protocol):
+    """The metadata store copies its write-ahead log to a directory that can be reached."""
+
+    @property
+    def archive_dir(self) -> Path: ...
+
+
+@runtime_checkable
 class Replace(Protocol):
     """Roles can be rolled to new settings with no failed request."""
 

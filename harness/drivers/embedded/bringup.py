@@ -41,9 +41,12 @@ def silent(role: str, state: str, seconds: float) -> None:
 
 
 def make_directories(scratch: Path, log_dir: Path) -> None:
-    """Raise TargetError where the run's directories cannot be made."""
+    """Make what the keeper, who makes the scratch directory itself, needs beforehand.
+
+    Raises TargetError where that cannot be done.
+    """
     try:
-        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         log_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TargetError(

@@ -52,7 +52,6 @@ class KeeperClient:
         Raises KeeperError when it does not come up, with what it said.
         """
         run_id, scratch = self.run_id, self.scratch
-        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         log_dir.mkdir(parents=True, exist_ok=True)
         life_read, life_write = os.pipe()
         ready_read, ready_write = os.pipe()

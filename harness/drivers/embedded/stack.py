@@ -270,6 +270,14 @@ class EmbeddedStack:
     def resume(self, role: str) -> None:
         self._keeper.signal(_process(self.state, role), signal.SIGCONT)
 
+    def pids(self, role: str) -> tuple[int, ...]:
+        return tuple(self._keeper.tree(_process(self.state, role)))
+
+    def exit_status(self, role: str) -> int | None:
+        described = self._keeper.services().get(_process(self.state, role), {})
+        status: int | None = described.get("exit_code")
+        return status
+
     def replace(self, role: str, env: Mapping[str, str]) -> None:
         """Roll the gateway to changed settings with no failed request; other roles cannot."""
         self._only_gateway(role, "replaced")
