@@ -61,7 +61,7 @@ def render(judgement: Judgement, out: Path) -> str:
         case.id: [read_samples(run.directory, said) for said in case.samples]
         for case in run.cases.values()
     }
-    page = _environment().get_template("page.html.j2")
+    page = environment().get_template("page.html.j2")
     return page.render(
         judgement=judgement,
         run=run,
@@ -78,7 +78,8 @@ def render(judgement: Judgement, out: Path) -> str:
     )
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return the templates with autoescape on, the filters and the words that they use."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,7 @@ TIMEOUT_S = 400.0
 @pytest.fixture(scope="session")
 def matrix() -> Path:
     """The directory that keeps what each defect's run gave, one JSON object a defect."""
-    name = os.environ.get("RAGDRILL_DEFECTS_RUN") or (
-        datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ") + "-defects"
-    )
-    directory = CHECKOUT / "runs" / name / "defects"
+    directory = CHECKOUT / "runs" / os.environ["RAGDRILL_DEFECTS_RUN"] / "defects"
     directory.mkdir(parents=True, exist_ok=True)
     return directory
 
