@@ -58,7 +58,7 @@ test: venv-dev ## run the harness's own tests (no stack of yours is touched)
 
 .PHONY: defects
 defects: setup ## prove that the cases catch the deliberate defects that they claim to catch
-	$(call told,$(BIN)/python -m pytest tests/defects $(ARGS),$(PYTEST_CODES))
+	$(call told,$(BIN)/python -m pytest tests/defects -n $(WORKERS) $(ARGS),$(PYTEST_CODES))
 
 .PHONY: lint
 lint: venv-dev ## ruff, formatting and mypy --strict

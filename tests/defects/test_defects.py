@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.locks import locked
 from tests.defects.defect import CHECKOUT, Defect, caught, load_catalogue, run_with
 
 DEFECTS = load_catalogue()
@@ -23,11 +24,14 @@ def matrix() -> Path:
     return directory
 
 
-@pytest.mark.timeout(TIMEOUT_S + 60)
+@pytest.mark.timeout(4 * TIMEOUT_S)
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 def test_the_named_case_catches(defect: Defect, tmp_path: Path, matrix: Path) -> None:
-    began = time.monotonic()
-    outcome = run_with(defect, [defect.catches], tmp_path / "defect", TIMEOUT_S)
+    # What is measured by the clock needs the machine to itself; the rest may share it.
+    alone = defect.catches.startswith(("slo/", "playbook/", "quality/"))
+    with locked(matrix.parent / "machine.lock", exclusive=alone):
+        began = time.monotonic()
+        outcome = run_with(defect, [defect.catches], tmp_path / "defect", TIMEOUT_S)
     problem = caught(defect, outcome)
     record = {
         "defect": defect.name,
