@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
+import os
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import uvicorn
@@ -22,6 +27,7 @@ from gateway_servers import (
 )
 
 from refstack.common.settings import Environment
+from refstack.gateway import migrate
 from refstack.gateway.app import build
 
 VECTORDB_KEY = "vectordb-key-for-tests"
@@ -105,9 +111,7 @@ class World:
 
     def migrate(self, **changes: str) -> tuple[int, str]:
         """Run the deployment job; returns its exit status and all it said."""
-        log = self.place / f"migrate-{next(self._numbers)}.log"
-        child = Child(["-m", "refstack.gateway.migrate"], {**self.migrate_env(), **changes}, log)
-        return child.process.wait(30), child.log()
+        return run_job(migrate.main, {**self.migrate_env(), **changes})
 
     def gateway_env(self, **changes: str) -> dict[str, str]:
         return {
@@ -216,3 +220,16 @@ class Client:
         answer = self.query(query, **more)
         assert answer.status_code == 200, answer.text
         return [result["text"] for result in answer.json()["results"]]
+
+
+def run_job(
+    main: Callable[[Sequence[str]], int], env: dict[str, str], *arguments: str
+) -> tuple[int, str]:
+    """Run a job's `main` with these variables; returns its exit status and all it said."""
+    said = io.StringIO()
+    with (
+        mock.patch.dict(os.environ, env),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+    ):
+        return main(list(arguments)), said.getvalue()

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from gateway_servers import Child
 from gateway_world import GATEWAY_PASSWORD, VECTORDB_KEY, World
 
 
@@ -65,6 +66,16 @@ def test_the_job_makes_what_is_agreed_and_changes_nothing_when_run_again(
     assert status == 0, said
     assert state(world, store) == before
     assert world.postgres.rows("SELECT count(*) FROM documents WHERE tenant_id = 'kept'") == [(1,)]
+
+
+@pytest.mark.parametrize("job", ["migrate", "reindex"])
+def test_the_jobs_are_commands_that_end_with_status_2_for_a_bad_setting(
+    world: World, job: str
+) -> None:
+    env = {"MIGRATE_DATABASE_URL": "x", "REINDEX_EMBED_MODEL": "x"}
+    child = Child(["-m", f"refstack.gateway.{job}"], env, world.place / f"{job}.log")
+    assert child.process.wait(20) == 2
+    assert child.log().startswith(f"refstack.gateway.{job}: {job.upper()}_")
 
 
 def test_a_role_that_was_widened_by_hand_is_narrow_again(world: World) -> None:

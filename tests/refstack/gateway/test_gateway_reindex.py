@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import psycopg
 import pytest
-from gateway_servers import Child
-from gateway_world import GATEWAY_PASSWORD, VECTORDB_KEY, Client, World
+from gateway_world import GATEWAY_PASSWORD, VECTORDB_KEY, Client, World, run_job
+
+from refstack.gateway.reindex import main
 
 User = Callable[..., Client]
 COLLECTION = "/collections/rag-chunks-wordllama-256/points"
@@ -32,14 +33,13 @@ def reindex(world: World, *arguments: str, **changes: str) -> tuple[int, str]:
         "REINDEX_EMBED_MODEL": "wordllama-256",
         **changes,
     }
-    log = world.place / f"reindex-{uuid.uuid4()}.log"
-    child = Child(["-m", "refstack.gateway.reindex", *arguments], env, log)
-    return child.process.wait(30), child.log()
+    return run_job(main, env, *arguments)
 
 
 def test_lost_points_come_back_and_orphans_go_but_a_write_under_way_is_left_alone(
     world: World, user: User, store: httpx.Client
 ) -> None:
+    assert reindex(world)[0] == 0, "whatever other tests have left behind"
     ann = user()
     for n in range(3):
         ann.write(f"lamp number{n}", document_id=f"d{n}", metadata={"n": n})
