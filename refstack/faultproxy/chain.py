@@ -7,6 +7,7 @@ from typing import Any
 
 from refstack.faultproxy.body import Fields, float32, plain
 from refstack.faultproxy.errors import (
+    bad_body,
     invalid_stream,
     invalid_toxic_type,
     toxic_exists,
@@ -80,6 +81,8 @@ class Chain:
         stage = stage_type(type_name)
         if stage is None:
             raise invalid_toxic_type()
+        if stage.only_stream not in (None, stream.lower()):
+            raise bad_body(f"{type_name} works on the stream {stage.only_stream} only")
         name = name or f"{type_name}_{stream}"
         if any(toxic.name == name for toxic in self.all()):
             raise toxic_exists()

@@ -46,6 +46,9 @@ class Connection:
             ),
         }
 
+        up, down = self.links.values()
+        up.other, down.other = down, up
+
     def start(self, chain: Chain) -> None:
         """Begin to pass data, through the toxics that are there now."""
         if any(toxic.stage_type.hard_close for toxic in chain.all()):

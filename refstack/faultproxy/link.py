@@ -57,6 +57,8 @@ class Link:
         self.sent = 0
         self.failed = False
         self.over = False
+        self.other: Link | None = None
+        self._watchers: list[Callable[[bytes], None]] = []
         self._loop = loop
         self._rng = rng
         self._finished = finished
@@ -73,7 +75,7 @@ class Link:
         """Begin to pass data through a stage for each toxic."""
         now = monotonic()
         for toxic in toxics:
-            stage = toxic.stage_type(toxic, self._rng())
+            stage = self._stage(toxic)
             self._stages.append(stage)
             stage.start(now)
         self._pump()
@@ -108,7 +110,7 @@ class Link:
         now = monotonic()
         if self._stages:
             self._restart(len(self._stages) - 1, now)
-        stage = toxic.stage_type(toxic, self._rng())
+        stage = self._stage(toxic)
         stage.closed = self._ending
         self._stages.append(stage)
         stage.start(now)
@@ -141,6 +143,23 @@ class Link:
             elif index:
                 self._restart(index - 1, monotonic())
         self._pump()
+
+    def _stage(self, toxic: Toxic) -> Stage:
+        stage = toxic.stage_type(toxic, self._rng())
+        stage.placed(self)
+        return stage
+
+    # The link as the place of a stage.
+
+    def watch_other_direction(self, look: Callable[[bytes], None]) -> None:
+        """Show what the other link reads."""
+        if self.other is not None:
+            self.other._watchers.append(look)
+
+    def unwatch(self, look: Callable[[bytes], None]) -> None:
+        """No longer show it."""
+        if self.other is not None and look in self.other._watchers:
+            self.other._watchers.remove(look)
 
     def _index(self, toxic: Toxic) -> int | None:
         for index, stage in enumerate(self._stages):
@@ -214,6 +233,8 @@ class Link:
             self.source_gone()
             return
         self.received += count
+        for look in self._watchers:
+            look(bytes(_view[:count]))
         sent = self._send(_view[:count])
         if sent < count and not self.over:
             self._pending.append(memoryview(bytes(_view[sent:count])))
@@ -231,6 +252,8 @@ class Link:
             self.source_gone()
             return
         self.received += len(data)
+        for look in self._watchers:
+            look(data)
         self._stages[0].feed(Chunk(data, monotonic()))
         self._pump()
 

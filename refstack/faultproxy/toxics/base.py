@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 CHUNK_BYTES = 32 * 1024
@@ -45,6 +46,16 @@ class Toxic(Protocol):
     toxicity: float
 
 
+class Place(Protocol):
+    """Where a stage works: the link, as far as a stage that looks beyond it needs to know."""
+
+    def watch_other_direction(self, look: Callable[[bytes], None]) -> None:
+        """Have `look` called with everything that is read on the other direction, from now on."""
+
+    def unwatch(self, look: Callable[[bytes], None]) -> None:
+        """End a watch."""
+
+
 class Stage:
     """A toxic at work on one link; by itself it lets everything through.
 
@@ -57,6 +68,9 @@ class Stage:
     capacity: ClassVar[int] = 1
     hard_close: ClassVar[bool] = False
     """Whether connections that begin with this toxic are closed by RST instead of FIN."""
+
+    only_stream: ClassVar[str | None] = None
+    """The only stream that the toxic works on, None for both."""
 
     def __init__(self, toxic: Toxic, rng: random.Random) -> None:
         self.toxic = toxic
@@ -113,6 +127,9 @@ class Stage:
         return moved
 
     # What a toxic type overrides.
+
+    def placed(self, place: Place) -> None:
+        """Called once, before the stage starts on a link."""
 
     def begin(self, now: float) -> None:
         """Called when the toxic starts on a link, and again after each update."""
