@@ -1,5 +1,10 @@
 """`python -m refstack.rerank`."""
 
+import os
+
+# Before numpy is imported: its threads would only contend for the cores of the pool's own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from refstack.common.server import run
 from refstack.rerank.app import build
 

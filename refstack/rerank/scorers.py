@@ -70,6 +70,8 @@ class _Static:
 class Hybrid:
     """`hybrid-256`: WordLlama's vectors and the overlap of words; a few ms for 50 texts.
 
+    For candidates that WordLlama found: MRR rises by .076 (95 % .056 to .096). MiniLM orders its
+    own candidates better than this does (-.122); rerank those with `minilm-maxsim` or not at all.
     WordLlama learned long vectors for telling tokens and short ones for common ones, so lengths
     serve as weights of the query's tokens and words.
     """
