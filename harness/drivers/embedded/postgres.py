@@ -197,7 +197,7 @@ def _script(statements: Sequence[str]) -> str:
 def _single_user(data: Path) -> list[str]:
     return [
         *(str(postgres_bin("postgres")), "--single", "-D", str(data)),
-        *("-c", "archive_mode=off", "-c", "exit_on_error=true", "-c", "log_checkpoints=off"),
+        *("-c", "archive_mode=off", "-c", "fsync=off", "-c", "exit_on_error=true", "-c", "log_checkpoints=off"),
         "postgres",
     ]
 
