@@ -14,10 +14,10 @@ from harness.checks.means import mean_verdict
 from harness.checks.retrieval import recall_at_k, reciprocal_rank_at_k
 from harness.core.evidence import Evidence
 
-FLOORS = {"recall@5": 0.55, "MRR@10": 0.45}
-"""Floors of the reference stack. BM25 alone reaches recall@5 .62 and MRR@10 .49 on the same kind of
-questions over a third of the passages (728 questions, 2,330 passages), so a stack whose interval
-does not clear these finds less than a plain keyword search would."""
+FLOORS = {"recall@5": 0.45, "MRR@10": 0.40}
+"""What plain keyword search reaches: BM25 over the whole corpus finds recall@5 .449 and MRR@10 .405
+(`python benchmarks/retrieval.py`, 5,363 passages, 697 questions). A stack whose interval does not
+clear these, although each question searches only its own namespace, is not worth its vectors."""
 
 THREADS = 4
 
