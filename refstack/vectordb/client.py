@@ -23,7 +23,7 @@ OPEN_TIMEOUT_S = 60.0
 """How long a request waits for a worker that is opening its collection."""
 RESTARTS_IN_A_ROW = 3
 """So many failures to open, and the collection counts as broken until it is restored."""
-STOP_TIMEOUT_S = 0.6
+STOP_TIMEOUT_S = 0.5
 _PANIC_STATUS = 599
 
 

@@ -19,6 +19,7 @@ FLUSH_IDLE_S = 1.0
 FLUSH_AT_LATEST_S = 5.0
 OPTIMIZE_IDLE_S = 0.3
 OPTIMIZE_AT_LATEST_S = 3.0
+RETRY_S = 5.0
 POLL_S = 0.05
 
 
@@ -54,6 +55,7 @@ class Collection:
         self._rewritten = 0
         self._forced = False
         self._settled_at: tuple[int, int] | None = None
+        self._not_before = 0.0
 
     def _commit(self, generation: str, config: JsonObject) -> None:
         record = {
@@ -204,6 +206,8 @@ class Collection:
             return
         if self._wanted_since is None:
             self._wanted_since = now
+        if now < self._not_before:
+            return
         if quiet > OPTIMIZE_IDLE_S or now - self._wanted_since > OPTIMIZE_AT_LATEST_S:
             self._wanted_since = None
             self._forced = False
@@ -218,6 +222,11 @@ class Collection:
                 self._drop_optimization()
             return
         self.optimizer_error = optimization.error
+        if optimization.error is not None:
+            self._not_before = time.monotonic() + RETRY_S
+            self._forced = True
+            self._drop_optimization()
+            return
         if not optimization.changed:
             self._settled_at = (self.shard.info().points_count, self._rewritten)
             self._drop_optimization()

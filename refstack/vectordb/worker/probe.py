@@ -13,7 +13,7 @@ import orjson
 import qdrant_edge as edge
 
 from refstack.vectordb.files import die_with_parent
-from refstack.vectordb.worker.storage import load_shard
+from refstack.vectordb.worker.storage import load_shard, number_above
 
 _PAGE = 1000
 
@@ -25,6 +25,7 @@ def main() -> int:
     config = orjson.loads(sys.stdin.buffer.read())
     try:
         shard = load_shard(path, config)
+        number_above(shard)
         seen, offset = 0, None
         while True:
             request = edge.ScrollRequest(

@@ -176,8 +176,9 @@ def info(collection: Collection, _body: bytes, _parameters: JsonObject) -> Answe
     found = collection.shard.info()
     config = {key: value for key, value in collection.config.items() if key != "uuid"}
     busy = collection.optimizing or collection.wants_optimization()
+    status = "red" if collection.optimizer_error else "yellow" if busy else "green"
     return {
-        "status": "yellow" if busy else "green",
+        "status": status,
         "optimizer_status": {"error": collection.optimizer_error}
         if collection.optimizer_error
         else "ok",

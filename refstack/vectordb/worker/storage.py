@@ -65,33 +65,35 @@ def load_shard(path: Path, config: JsonObject) -> edge.EdgeShard:
     """
     # What the file holds would win over settings that have been taken back to their default.
     (path / "edge_config.json").unlink(missing_ok=True)
-    has_log = any((path / "wal").glob("*"))
     give_up = time.monotonic() + LOCK_WAIT_S
     while True:
         try:
-            shard = edge.EdgeShard.load(str(path), engine_config(config))
-            break
+            return edge.EdgeShard.load(str(path), engine_config(config))
         except Exception as error:
             if "WouldBlock" not in str(error) or time.monotonic() > give_up:
                 raise
             time.sleep(0.05)
-    if not has_log:
-        _advance_log(shard)
-    return shard
 
 
-def _advance_log(shard: edge.EdgeShard) -> None:
-    """Number new operations above those that the segments have seen.
+def number_above(shard: edge.EdgeShard) -> None:
+    """See to it that new operations are numbered above those that the segments have seen.
 
-    The numbers come from the log. A snapshot that came without one would start at 0 again, and
-    the engine silently ignores an update that is numbered below the version of its point.
+    The numbers come from the log, and a snapshot may hold an emptied one or none. The engine
+    silently ignores an update that is numbered below the version of its point.
     """
-    versions = [segment["segment_version"] or 0 for segment in shard.snapshot_manifest().values()]
+    points, _ = shard.scroll(edge.ScrollRequest(limit=1, with_payload=False))
+    if not points:
+        return
+    seen = last_version(shard)
+    touch = edge.UpdateOperation.set_payload([points[0].id], {})
     nothing = edge.UpdateOperation.delete_points([])
-    for count in range(max(versions, default=0) + 1):
-        shard.update(nothing)
-        if count % _PADDING == _PADDING - 1:
-            shard.flush()
+    for _ in range(seen // _PADDING + 2):
+        shard.update(touch)
+        if last_version(shard) > seen:
+            return
+        for _ in range(_PADDING):
+            shard.update(nothing)
+    raise RuntimeError("the operation log does not reach the versions of the stored points")
 
 
 def last_version(shard: edge.EdgeShard) -> int:

@@ -146,6 +146,36 @@ def test_a_request_with_a_timeout_does_not_wait_for_a_stopped_worker(own_vectord
     assert server.ok("POST", "/collections/c/points/count", {}) == {"count": 0}
 
 
+def test_a_killed_optimizer_is_reported_and_started_again(own_vectordb: Boot) -> None:
+    server = own_vectordb()
+    server.create(
+        "c",
+        vectors={"size": 32, "distance": "Dot"},
+        optimizers_config={"indexing_threshold": 20},
+        hnsw_config={"full_scan_threshold": 10, "ef_construct": 2000},
+    )
+    for begin in range(0, 6000, 1000):
+        made = [{"id": at, "vector": [at % 97 + 0.5] * 32} for at in range(begin, begin + 1000)]
+        server.upsert("c", *made)
+    worker = server.workers()["c"]
+    killed = None
+    give_up = time.monotonic() + 20
+    while killed is None:
+        assert time.monotonic() < give_up, "no optimizer was seen"
+        for child in Path(f"/proc/{worker}/task/{worker}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+            killed = int(child)
+        time.sleep(0.01)
+    statuses = set()
+    while (info := server.ok("GET", "/collections/c"))["status"] != "green":
+        statuses.add(info["status"])
+        assert time.monotonic() < give_up + 40
+        time.sleep(0.02)
+    assert "red" in statuses
+    assert info["indexed_vectors_count"] == 6000 and info["optimizer_status"] == "ok"
+    assert len(server.ids("c")) == 6000
+
+
 def test_what_was_left_unfinished_is_swept_at_the_start(
     own_vectordb: Boot, make_points: Callable[..., Any]
 ) -> None:

@@ -113,6 +113,10 @@ def test_an_upload_brings_back_identical_content_and_takes_updates(
 
 
 def test_a_snapshot_without_a_log_still_takes_updates(vectordb: Any, filled: str) -> None:
+    """The engine ignores an update that is numbered below the version of its point."""
+    for at in range(1200):
+        body = {"payload": {"at": at}, "points": [3]}
+        vectordb.ok("POST", f"/collections/{filled}/points/payload", body)
     _, content = _snapshot(vectordb, filled)
     bare = io.BytesIO()
     with (
