@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.core.errors import UsageError
+from harness.core.errors import NotAllowed, UsageError
 from harness.drivers.base import Stack
 
 FAULTS: dict[str, type[Fault]] = {}
@@ -52,6 +53,21 @@ class Fault(ABC):
         """The arguments by name."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
+    def check_target(self, stack: Stack) -> None:
+        """Refuse a target that cannot have this fault, before anything is touched.
+
+        Raises:
+            NotAllowed: a permission or a capability is missing.
+        """
+        lacking = [need for need in self.needs if need not in stack.allow]
+        if lacking:
+            raise NotAllowed(
+                f"The target {stack.name!r} does not allow the fault {self.slug!r}.",
+                expected=f"allow with {', '.join(self.needs)}",
+                actual=", ".join(sorted(stack.allow)) or "nothing",
+                next_step="extend [target] allow in the target file, if it may be broken so",
+            )
+
     @abstractmethod
     def before(self, stack: Stack) -> dict[str, Any]:
         """Measure what the proof will be compared with, while all is well."""
@@ -71,6 +87,14 @@ class Fault(ABC):
     @abstractmethod
     def prove_healed(self, stack: Stack, before: dict[str, Any]) -> Proof:
         """Look whether the effect is gone."""
+
+    def release(self, run_id: str, scratch: Path) -> list[str]:
+        """Give back what the fault holds outside a target that is gone, and say what it was.
+
+        For control groups and mounts, which outlive the processes they were made for. What lies
+        in ``scratch`` and what the target's own processes held is gone with the target.
+        """
+        return []
 
     def __str__(self) -> str:
         rest = ", ".join(

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from chaos.faults.base import Proof
-from chaos.faults.role_fault import RoleFault
-from harness.core.errors import TargetError
-from harness.drivers.base import Pause, Stack
+from chaos.faults.role_fault import RoleFault, pausable
+from harness.drivers.base import ProcessIds, Stack
 
 
 @dataclass(frozen=True)
@@ -18,9 +17,14 @@ class PauseRole(RoleFault):
     slug: ClassVar[str] = "pause"
     sentence: ClassVar[str] = "The role holds its connections and answers nothing (SIGSTOP)."
 
+    def check_target(self, stack: Stack) -> None:
+        """It must be possible to freeze the role."""
+        super().check_target(stack)
+        pausable(stack)
+
     def inject(self, stack: Stack) -> None:
         """Freeze the role."""
-        _pausable(stack).pause(self.role)
+        pausable(stack).pause(self.role)
 
     def prove(self, stack: Stack, before: dict[str, Any]) -> Proof:
         """Probes wait in silence where the role answered before."""
@@ -31,11 +35,7 @@ class PauseRole(RoleFault):
         )
 
     def heal(self, stack: Stack) -> None:
-        """Let the role go on."""
-        _pausable(stack).resume(self.role)
-
-
-def _pausable(stack: Stack) -> Pause:
-    if not isinstance(stack, Pause):
-        raise TargetError("This target's roles can't be paused.", actual=stack.name)
-    return stack
+        """Let the role go on; one that is down has nothing to go on with."""
+        if isinstance(stack, ProcessIds) and not stack.pids(self.role):
+            return
+        pausable(stack).resume(self.role)
