@@ -61,7 +61,7 @@ def prepare_demo(stack: EmbeddedStack, data: Path | None) -> Demo:
     except NotConformant as error:
         raise TargetError(
             "The stack came up but did not take the demo user or documents.",
-            actual=str(error),
+            actual=f"{error} It said: {error.actual}",
             next_step="ragdrill verify tells what is wrong with it",
         ) from error
     finally:

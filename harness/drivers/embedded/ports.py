@@ -36,7 +36,7 @@ def reserve(
         taken = avoid | _of_other_runs(root, scratch)
         low, high = port_range()
         candidates = [port for port in range(low, high) if port not in taken]
-        random.SystemRandom().shuffle(candidates)
+        random.shuffle(candidates)
         chosen: dict[str, int] = {}
         for name in names:
             while candidates and not is_free(candidates[-1]):

@@ -13,6 +13,7 @@ from harness.drivers.embedded.postgres import ADMIN
 from harness.drivers.embedded.processes import Processes
 from harness.drivers.embedded.seaweed import BUCKET
 
+PROBE_S = 2.0
 _PAUSE_S = 0.02
 # How often a starting process is asked for, and how often the keeper is asked whether it died.
 _LIFE_CHECK_S = 0.2
@@ -39,7 +40,7 @@ def probe(processes: Processes, name: str) -> Probe:
     url = f"http://{HOST}:{processes.port(name)}{path}"
 
     def ask() -> str | None:
-        answer = http.request("GET", url, headers=headers, timeout_s=5.0)
+        answer = http.request("GET", url, headers=headers, timeout_s=PROBE_S)
         return None if answer.status == 200 else f"{answer.status}: {answer.text[:300]}"
 
     return ask
@@ -50,7 +51,7 @@ def _postgres(processes: Processes) -> str | None:
 
     password = processes.secrets.values[f"{ADMIN}_password"]
     try:
-        with psycopg.connect(processes.cluster.dsn(ADMIN, password), connect_timeout=5) as database:
+        with psycopg.connect(processes.cluster.dsn(ADMIN, password), connect_timeout=2) as database:
             database.execute("SELECT 1")
     except psycopg.Error as error:
         return str(error).strip()
@@ -59,7 +60,7 @@ def _postgres(processes: Processes) -> str | None:
 
 def _objectstore(processes: Processes) -> str | None:
     # Before it serves S3 at all, asking with a client that retries would only take time.
-    http.request("GET", f"http://{HOST}:{processes.port('objectstore')}/healthz", timeout_s=5.0)
+    http.request("GET", f"http://{HOST}:{processes.port('objectstore')}/healthz", timeout_s=PROBE_S)
     import minio
     import urllib3
 
@@ -70,7 +71,7 @@ def _objectstore(processes: Processes) -> str | None:
         values["objectstore_secret_key"],
         secure=False,
         region="us-east-1",
-        http_client=urllib3.PoolManager(retries=False, timeout=5.0),
+        http_client=urllib3.PoolManager(retries=False, timeout=PROBE_S),
     )
     try:
         found = client.bucket_exists(BUCKET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import socket
@@ -22,7 +23,7 @@ from harness.drivers.embedded.places import system_bin
 from harness.drivers.embedded.running import processes, stopped
 from harness.drivers.embedded.stack import EmbeddedStack
 from harness.drivers.embedded.state import SECRETS_NAME, STATE_NAME
-from harness.drivers.gateway_http import AuthClient, ReferenceGateway
+from harness.drivers.gateway_http import Answer, AuthClient, ReferenceGateway
 
 OPTIONAL = {"metrics": "prometheus", "alerts": "alertmanager"}
 
@@ -48,22 +49,34 @@ def stack(place: Path) -> Iterator[EmbeddedStack]:
     assert (place / "logs of it" / "gateway-blue.log").stat().st_size > 0
 
 
+class Asker:
+    """Asks the gateway through the edge, over a fresh connection each time.
+
+    A kept one would make nginx keep its old worker, and each rollout wait, for five seconds.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url, self.token = url, token
+
+    def query(self, text: str = "what does the fox do?") -> Answer:
+        with contextlib.closing(ReferenceGateway(self.url, self.token)) as gateway:
+            return gateway.query(text, "work")
+
+    def answers(self) -> bool:
+        answer = self.query()
+        return answer.status == 200 and "lazy dog" in answer.text
+
+
 @pytest.fixture(scope="module")
-def gateway(stack: EmbeddedStack) -> Iterator[ReferenceGateway]:
-    auth = AuthClient(stack.endpoint("auth").url, stack.credentials("auth")["service_key"])
-    auth.create_user("a@example.org", "correct-horse-7", "acme", ["work"])
-    client = ReferenceGateway(
-        stack.endpoint("edge").url, auth.sign_in("a@example.org", "correct-horse-7")
-    )
-    client.put_document("work", "The quick brown fox jumps over the lazy dog.").expect(201)
-    yield client
-    client.close()
-    auth.close()
-
-
-def answers(gateway: ReferenceGateway) -> bool:
-    answer = gateway.query("what does the fox do?", "work")
-    return answer.status == 200 and "lazy dog" in answer.text
+def asker(stack: EmbeddedStack) -> Asker:
+    url = stack.endpoint("edge").url
+    service_key = stack.credentials("auth")["service_key"]
+    with contextlib.closing(AuthClient(stack.endpoint("auth").url, service_key)) as auth:
+        auth.create_user("a@example.org", "correct-horse-7", "acme", ["work"])
+        token = auth.sign_in("a@example.org", "correct-horse-7")
+    with contextlib.closing(ReferenceGateway(url, token)) as gateway:
+        gateway.put_document("work", "The quick brown fox jumps over the lazy dog.").expect(201)
+    return Asker(url, token)
 
 
 def test_it_is_all_that_a_stack_can_be(stack: EmbeddedStack) -> None:
@@ -88,8 +101,8 @@ def test_stand_ins_are_marked(stack: EmbeddedStack) -> None:
     assert all(part.note for part in stack.components() if part.stand_in)
 
 
-def test_a_query_is_answered_through_the_edge(gateway: ReferenceGateway) -> None:
-    assert answers(gateway)
+def test_a_query_is_answered_through_the_edge(asker: Asker) -> None:
+    assert asker.answers()
 
 
 def test_settings_given_at_boot_reach_the_process(stack: EmbeddedStack) -> None:
@@ -141,14 +154,14 @@ def test_each_link_has_a_proxy_to_the_right_process(stack: EmbeddedStack) -> Non
         assert proxies[link.name]["listen"] == f"{link.host}:{link.port}"
 
 
-def test_traffic_runs_through_the_links(stack: EmbeddedStack, gateway: ReferenceGateway) -> None:
+def test_traffic_runs_through_the_links(stack: EmbeddedStack, asker: Asker) -> None:
     proxy = f"{stack.faultproxy()}/proxies/edge-{stack.state.colour}"
     assert http.request("POST", proxy, json_body={"enabled": False}).status == 200
     try:
-        assert gateway.query("x", "work").status == 502
+        assert asker.query().status == 502
     finally:
         http.request("POST", proxy, json_body={"enabled": True})
-    assert eventually(lambda: answers(gateway))
+    assert eventually(lambda: asker.answers())
 
 
 def test_the_metadata_store_is_real_and_durable(stack: EmbeddedStack) -> None:
@@ -169,6 +182,29 @@ def test_the_metadata_store_is_real_and_durable(stack: EmbeddedStack) -> None:
     assert row == (False,)
 
 
+def test_every_target_is_scraped_but_the_idle_colour(stack: EmbeddedStack) -> None:
+    if "metrics" not in stack.roles():
+        pytest.skip("; ".join(stack.missing))
+
+    def health() -> dict[str, str]:
+        url = f"{stack.endpoint('metrics').url}/api/v1/targets?state=active"
+        targets = http.request("GET", url).json()["data"]["activeTargets"]
+        return {target["labels"]["instance"]: target["health"] for target in targets}
+
+    jobs = ("gateway-blue", "embed", "rerank", "vectordb", "objectstore")
+    expected = {**dict.fromkeys(jobs, "up"), "gateway-green": "down"}
+    assert eventually(lambda: health() == expected, 15), health()
+
+
+def test_alert_rules_are_loaded_with_shortened_windows(stack: EmbeddedStack) -> None:
+    if "metrics" not in stack.roles():
+        pytest.skip("; ".join(stack.missing))
+    groups = http.request("GET", f"{stack.endpoint('metrics').url}/api/v1/rules").json()
+    rules = {rule["name"]: rule for group in groups["data"]["groups"] for rule in group["rules"]}
+    assert rules["RAG_P95_Latency_High"]["duration"] == 10
+    assert "[5s]" in rules["RAG_P95_Latency_High"]["query"]
+
+
 @pytest.mark.parametrize("role", ["vectordb", "metadata", "edge"])
 def test_a_killed_role_is_gone_with_all_its_children(stack: EmbeddedStack, role: str) -> None:
     tree = stack.keeper.tree(role)
@@ -182,27 +218,25 @@ def test_a_killed_role_is_gone_with_all_its_children(stack: EmbeddedStack, role:
     stack.ready(role, timeout_s=20)
 
 
-def test_what_was_written_survives_the_kills(gateway: ReferenceGateway) -> None:
-    assert eventually(lambda: answers(gateway), 20)
+def test_what_was_written_survives_the_kills(asker: Asker) -> None:
+    assert eventually(lambda: asker.answers(), 20)
 
 
-def test_a_paused_role_holds_still_until_it_is_resumed(
-    stack: EmbeddedStack, gateway: ReferenceGateway
-) -> None:
+def test_a_paused_role_holds_still_until_it_is_resumed(stack: EmbeddedStack, asker: Asker) -> None:
     stack.pause("vectordb")
     try:
         with pytest.raises(OSError, match="timed out"):
             http.request("GET", f"{stack.endpoint('vectordb').url}/", timeout_s=0.3)
     finally:
         stack.resume("vectordb")
-    assert eventually(lambda: answers(gateway), 20)
+    assert eventually(lambda: asker.answers(), 20)
 
 
 def test_a_rollout_changes_colour_and_settings_and_rollback_takes_both_back(
-    stack: EmbeddedStack, gateway: ReferenceGateway
+    stack: EmbeddedStack, asker: Asker
 ) -> None:
     def serving() -> tuple[str, str]:
-        colour = gateway.query("x", "work").expect(200).headers["x-gateway-colour"]
+        colour = asker.query().expect(200).headers["x-gateway-colour"]
         pid = stack.keeper.services()[f"gateway-{colour}"]["pid"]
         return colour, procfs.environ(pid)["GATEWAY_RERANK_BATCH"]
 
@@ -216,12 +250,12 @@ def test_a_rollout_changes_colour_and_settings_and_rollback_takes_both_back(
 
 
 def test_a_green_that_fails_its_health_check_never_serves(
-    stack: EmbeddedStack, gateway: ReferenceGateway
+    stack: EmbeddedStack, asker: Asker
 ) -> None:
     colour = stack.state.colour
     with pytest.raises(TargetError, match=r"(?s)failed its health check.*GATEWAY_TIMEOUT_S"):
         stack.replace("gateway", {"GATEWAY_TIMEOUT_S": "never"})
-    assert gateway.query("x", "work").headers["x-gateway-colour"] == colour
+    assert asker.query().headers["x-gateway-colour"] == colour
     running = [name for name in stack.keeper.services() if stack.keeper.is_running(name)]
     assert [name for name in running if name.startswith("gateway-")] == [f"gateway-{colour}"]
 
@@ -259,7 +293,7 @@ def tables(stack: EmbeddedStack) -> int:
 
 
 def test_a_wiped_store_has_lost_everything_and_starts_empty(
-    stack: EmbeddedStack, gateway: ReferenceGateway
+    stack: EmbeddedStack, asker: Asker
 ) -> None:
     assert tables(stack) > 0
     for role in ("vectordb", "metadata"):
@@ -268,4 +302,4 @@ def test_a_wiped_store_has_lost_everything_and_starts_empty(
         assert not stack.volume(role).exists() or not any(stack.volume(role).iterdir())
         stack.start(role)
     assert tables(stack) == 0
-    assert not answers(gateway)
+    assert not asker.answers()
