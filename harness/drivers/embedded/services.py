@@ -126,6 +126,8 @@ def _auth(context: Context) -> dict[str, str]:
         "GOTRUE_JWT_KEYS": context.secrets["auth_jwt_keys"],
         "GOTRUE_JWT_EXP": str(TOKEN_LIFE_S),
         "GOTRUE_JWT_AUD": AUDIENCE,
+        # The passwords of a run are random and die with it: one round, a fifth of the cost.
+        "AUTH_SCRYPT_ROUNDS": "1",
         "GOTRUE_JWT_ISSUER": issuer(context),
     }
 
