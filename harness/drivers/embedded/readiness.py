@@ -14,7 +14,7 @@ from harness.drivers.embedded.processes import Processes
 from harness.drivers.embedded.seaweed import BUCKET
 
 PROBE_S = 2.0
-_PAUSE_S = 0.02
+_PAUSE_S = 0.05
 # How often a starting process is asked for, and how often the keeper is asked whether it died.
 _LIFE_CHECK_S = 0.2
 _PATHS = {"metrics": "/-/ready", "alerts": "/-/ready", "faultproxy": "/version"}
