@@ -10,6 +10,9 @@ import orjson
 from refstack.vectordb.errors import format_error, only_known, query_error, validation_error
 
 JsonObject = dict[str, Any]
+DEPTH_LIMIT = 127
+"""How deep JSON may nest: serde_json's limit, by which the engine reads its own payloads too."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def load_body(body: bytes) -> JsonObject:
@@ -18,7 +21,26 @@ def load_body(body: bytes) -> JsonObject:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise format_error(str(error)) from None
+    if _may_be_deep(body) and not _within(value, DEPTH_LIMIT):
+        raise format_error("recursion limit exceeded")
     return as_object(value, "the body")
+
+
+def _may_be_deep(body: bytes) -> bool:
+    """A quick look at the brackets alone, those in strings included."""
+    depth = 0
+    for bracket in body.translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEPTH_LIMIT:
+            return True
+    return False
+
+
+def _within(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_within(item, levels - 1) for item in items)
 
 
 def kind(value: object) -> str:

@@ -22,7 +22,9 @@ from refstack.vectordb.errors import ApiError, service_error
 OPEN_TIMEOUT_S = 60.0
 """How long a request waits for a worker that is opening its collection."""
 RESTARTS_IN_A_ROW = 3
-"""So many failures to open, and the collection counts as broken until it is restored."""
+"""So many failures to open, and the collection counts as broken."""
+RETRY_S = 2.0
+"""A request to a broken collection tries to open it again, at most so often."""
 STOP_TIMEOUT_S = 0.5
 _PANIC_STATUS = 599
 
@@ -67,6 +69,8 @@ class WorkerClient:
         self._next_id = 1
         self._failures = 0
         self._stopping = False
+        self._opened = False
+        self._retry_at = float("inf")
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -82,6 +86,7 @@ class WorkerClient:
     async def start(self) -> None:
         """Start the process; returns before it has opened the collection."""
         self._ready.clear()
+        self._opened = False
         ours, theirs = socket.socketpair()
         for side in (ours, theirs):
             side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -114,10 +119,11 @@ class WorkerClient:
         if call_id == 0:
             if status == 200:
                 self._failures = 0
+                self._opened = True
+                self._retry_at = float("inf")
                 self.broken = None
                 self._ready.set()
             else:
-                self._failures += 1
                 self.broken = body.decode("utf-8", "replace")
                 get_logger().error(
                     "collection_cannot_be_opened", collection=self.name, reason=self.broken
@@ -150,7 +156,12 @@ class WorkerClient:
     async def _restart(self, process: subprocess.Popen[bytes]) -> None:
         status = await _reaped(process)
         get_logger().warning("worker_ended", collection=self.name, pid=process.pid, status=status)
+        if not self._opened:
+            self._failures += 1
+            # One that was killed by a signal left no reason.
+            self.broken = self.broken or f"the worker ended with status {status}"
         if self._failures >= RESTARTS_IN_A_ROW:
+            self._retry_at = time.monotonic() + RETRY_S
             self._ready.set()
             return
         if self._failures:
@@ -158,10 +169,19 @@ class WorkerClient:
         if not self._stopping:
             await self.start()
 
+    async def _try_again(self) -> None:
+        """What kept a broken collection from opening, such as a full disk, may have passed."""
+        if self._transport is None and not self._stopping:
+            self._retry_at = float("inf")
+            self._failures = RESTARTS_IN_A_ROW - 1
+            await self.start()
+
     async def call(
         self, parameters: JsonObject, body: bytes = b"", timeout_s: float | None = None
     ) -> tuple[int, bytes]:
         """Status and body of the answer. Raises `ApiError` 500, 503 or, after the timeout, 408."""
+        if self.broken is not None and time.monotonic() > self._retry_at:
+            await self._try_again()
         if not self._ready.is_set():
             try:
                 await asyncio.wait_for(self._ready.wait(), timeout_s or OPEN_TIMEOUT_S)

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ class EnginePanic(BaseException):
     """The engine has panicked: its state is unknown, so the process must end."""
 
 
+def log(level: str, event: str, **fields: object) -> None:
+    """One line in the form of the front's log, whose output this process shares."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    line = {"ts": now, "level": level, "event": event, "service": "vectordb", **fields}
+    print(orjson.dumps(line).decode(), flush=True)
+
+
 def serve(collection: Collection, front: socket.socket) -> None:
     """Answer calls until the front closes the socket."""
     while True:
@@ -69,7 +77,11 @@ def serve(collection: Collection, front: socket.socket) -> None:
             front.sendall(answer)
             if status == PANIC_STATUS:
                 raise EnginePanic
-        collection.tick()
+        try:
+            collection.tick()
+        except Exception as error:
+            collection.tick_failed(error)
+            log("error", "background_work_failed", collection=collection.name, reason=str(error))
 
 
 def _answered(collection: Collection, parameters: bytes, body: bytes) -> tuple[int, bytes]:

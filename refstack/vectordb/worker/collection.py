@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 from refstack.vectordb.checks import JsonObject
 from refstack.vectordb.config import dense_vectors
+from refstack.vectordb.errors import from_engine, service_error
 from refstack.vectordb.files import copy_tree_sparse, remove_tree
 from refstack.vectordb.worker import storage
 from refstack.vectordb.worker.indexes import schema_of
@@ -20,6 +23,8 @@ FLUSH_AT_LATEST_S = 5.0
 OPTIMIZE_IDLE_S = 0.3
 OPTIMIZE_AT_LATEST_S = 3.0
 RETRY_S = 5.0
+SPACE_BYTES = 64 << 20
+"""Free space that writes need: two segments of the log, as in the real server."""
 POLL_S = 0.05
 
 
@@ -56,6 +61,7 @@ class Collection:
         self._forced = False
         self._settled_at: tuple[int, int] | None = None
         self._not_before = 0.0
+        self._failed = False
 
     def _commit(self, generation: str, config: JsonObject) -> None:
         record = {
@@ -70,6 +76,10 @@ class Collection:
 
     def apply(self, update: Update) -> int:
         """Apply one operation; returns its number. Raises what the engine raises."""
+        if not update.deletes:
+            self._check_space()
+        if self._failed:
+            self._reopen()
         update.check(self)
         self.operation_id += 1
         if update.operation is None:
@@ -77,6 +87,10 @@ class Collection:
         before = self.shard.info().points_count
         try:
             self.shard.update(update.operation)
+        except Exception as error:
+            # After a failure of its own, such as a full disk, the engine takes no more writes.
+            self._failed = from_engine(error).status == 500
+            raise
         finally:
             # Kept even when it failed: the live shard may have taken a part of it.
             if self._optimization is not None:
@@ -88,6 +102,20 @@ class Collection:
         if self._dirty_since is None:
             self._dirty_since = now
         return self.operation_id
+
+    def _check_space(self) -> None:
+        # The engine maps its files, and a write to a map on a full disk kills the process.
+        if shutil.disk_usage(self.directory).free < SPACE_BYTES:
+            raise service_error(
+                "No space left on device: WAL buffer size exceeds available disk space"
+            )
+
+    def _reopen(self) -> None:
+        """Open the data anew: the log is replayed, so nothing acknowledged is lost."""
+        self._drop_optimization()
+        self.shard.close()
+        self.shard = storage.load_shard(self.directory / self.generation, self.config)
+        self._failed = False
 
     def flush(self) -> None:
         """Write everything to the segments' files, so that the log need not be replayed."""
@@ -186,7 +214,8 @@ class Collection:
         """How long the worker may sleep until there is work between requests; None: for ever."""
         if self._optimization is not None:
             return POLL_S
-        if self._dirty_since is not None or self._wanted_since is not None or self._forced:
+        due = self._dirty_since is not None or self._wanted_since is not None or self._forced
+        if due or self.optimizer_error is not None:
             return 0.1
         return None
 
@@ -197,24 +226,35 @@ class Collection:
         if self._optimization is not None:
             self._advance(self._optimization)
             return
+        if now < self._not_before:
+            return
         if self._dirty_since is not None and (
             quiet > FLUSH_IDLE_S or now - self._dirty_since > FLUSH_AT_LATEST_S
         ):
             self.flush()
         if not self.wants_optimization():
             self._wanted_since = None
+            self.optimizer_error = None
             return
         if self._wanted_since is None:
             self._wanted_since = now
-        if now < self._not_before:
-            return
         if quiet > OPTIMIZE_IDLE_S or now - self._wanted_since > OPTIMIZE_AT_LATEST_S:
-            self._wanted_since = None
-            self._forced = False
+            self._check_space()
             self.flush()
             self._optimization = Optimization(
                 self.directory, self.generation, storage.new_generation(), self.config
             )
+            self._wanted_since = None
+            self._forced = False
+
+    def tick_failed(self, error: Exception) -> None:
+        """Work between requests failed: show it, and try again later."""
+        self.optimizer_error = str(error)
+        self._not_before = time.monotonic() + RETRY_S
+        if self._optimization is not None:
+            self._forced = True
+            with contextlib.suppress(Exception):
+                self._drop_optimization()
 
     def _advance(self, optimization: Optimization) -> None:
         if optimization.running():
@@ -238,9 +278,9 @@ class Collection:
             self._switch(optimization.take(), optimization.target, self.config)
 
     def _drop_optimization(self) -> None:
-        if self._optimization is not None:
-            self._optimization.discard()
-            self._optimization = None
+        optimization, self._optimization = self._optimization, None
+        if optimization is not None:
+            optimization.discard()
 
     def close(self) -> None:
         """Flush and let go of the directory."""

@@ -135,7 +135,7 @@ def _condition(source: object, where: str) -> Any:
             inner = as_object(value, f"{where}.slice", ("total", "index"))
             total = as_int(required(inner, "total"), f"{where}.slice.total", 1, 2**32 - 1)
             index = as_int(required(inner, "index"), f"{where}.slice.index", 0, total - 1)
-            return _built(lambda: edge.SliceCondition(total, index))
+            return _built(lambda: edge.SliceCondition(total, index))  # type: ignore[attr-defined]
     names = "`key`, `is_empty`, `is_null`, `has_id`, `has_vector`, `nested`, `slice`, " + ", ".join(
         f"`{name}`" for name in _CLAUSES
     )

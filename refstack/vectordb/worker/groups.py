@@ -12,7 +12,7 @@ from refstack.vectordb.worker.answers import (
     record,
     scored,
 )
-from refstack.vectordb.worker.queries import read_query
+from refstack.vectordb.worker.queries import read_query, run
 
 if TYPE_CHECKING:
     from refstack.vectordb.worker.collection import Collection
@@ -55,7 +55,7 @@ def grouped(collection: Collection, body: JsonObject) -> list[JsonObject]:
     fetch = min(limit * size * 4, points)
     while True:
         request = {**inner, "limit": fetch, "with_payload": [key], "with_vector": False}
-        hits = collection.shard.query(read_query(request, collection))
+        hits = run(collection, read_query(request, collection))
         groups: dict[str | int, list[Any]] = {}
         for hit in hits:
             for group in group_ids(hit.payload, key):

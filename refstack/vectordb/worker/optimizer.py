@@ -41,7 +41,11 @@ class Optimization:
         self._copy: edge.EdgeShard | None = None
         self._applied = 0
         self._path = directory / target
-        copy_tree_sparse(directory / generation, self._path)
+        try:
+            copy_tree_sparse(directory / generation, self._path)
+        except OSError:
+            remove_tree(self._path)
+            raise
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(self._path), str(os.getpid())],
             stdin=subprocess.PIPE,

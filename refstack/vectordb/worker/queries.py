@@ -313,6 +313,20 @@ def read_query(source: object, collection: Collection) -> edge.QueryRequest:
     )
 
 
+def run(collection: Collection, request: edge.QueryRequest) -> list[Any]:
+    """The points that answer a query. Raises `ApiError` 400 for a formula that has no value."""
+    try:
+        return collection.shard.query(request)
+    except Exception as error:
+        # All that the engine tells of a formula that failed for a point.
+        if str(error).startswith("Operation cancelled"):
+            raise bad_request(
+                "the formula has no value for some point: a variable without a default is missing,"
+                " or a result is not a finite number"
+            ) from None
+        raise
+
+
 def from_search(source: object) -> JsonObject:
     """A body of the older `points/search` as one of `points/query`."""
     known = ("vector", "filter", "params", "limit", "offset", "with_payload", "with_vector")

@@ -34,6 +34,7 @@ from refstack.vectordb.worker.queries import (
     from_search,
     read_order_by,
     read_query,
+    run,
 )
 
 Answer = Any
@@ -48,7 +49,7 @@ def _known(source: object, *names: str) -> JsonObject:
 
 def query(collection: Collection, body: bytes, _parameters: JsonObject) -> Answer:
     """`points/query`."""
-    found = collection.shard.query(read_query(load_body(body), collection))
+    found = run(collection, read_query(load_body(body), collection))
     return {"points": [scored(point) for point in found]}
 
 
@@ -57,14 +58,13 @@ def query_batch(collection: Collection, body: bytes, _parameters: JsonObject) ->
     searches = as_list(required(_known(load_body(body), "searches"), "searches"), "searches")
     requests = [read_query(item, collection) for item in searches]
     return [
-        {"points": [scored(point) for point in collection.shard.query(request)]}
-        for request in requests
+        {"points": [scored(point) for point in run(collection, request)]} for request in requests
     ]
 
 
 def search(collection: Collection, body: bytes, _parameters: JsonObject) -> Answer:
     """The older `points/search`."""
-    found = collection.shard.query(read_query(from_search(load_body(body)), collection))
+    found = run(collection, read_query(from_search(load_body(body)), collection))
     return [scored(point) for point in found]
 
 
@@ -72,7 +72,7 @@ def search_batch(collection: Collection, body: bytes, _parameters: JsonObject) -
     """The older `points/search/batch`."""
     searches = as_list(required(_known(load_body(body), "searches"), "searches"), "searches")
     requests = [read_query(from_search(item), collection) for item in searches]
-    return [[scored(p) for p in collection.shard.query(request)] for request in requests]
+    return [[scored(p) for p in run(collection, request)] for request in requests]
 
 
 def query_groups(collection: Collection, body: bytes, _parameters: JsonObject) -> Answer:

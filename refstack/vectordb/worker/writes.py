@@ -107,8 +107,10 @@ def delete_vector(collection: Collection, _body: bytes, parameters: JsonObject) 
 def patch(collection: Collection, body: bytes, _parameters: JsonObject) -> Answer:
     """`PATCH collections/{name}`."""
     changed = patched_config(collection.config, load_body(body))
-    if changed != collection.config:
+    if {**changed, "metadata": None} != {**collection.config, "metadata": None}:
         collection.reconfigure(changed)
+    elif changed != collection.config:
+        collection.rewrite_config(changed)
     return True
 
 
