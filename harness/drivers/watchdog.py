@@ -40,9 +40,13 @@ class Lease:
 
     ``healer`` names a function ``module:function`` that takes one order (a JSON object) and
     returns ``{"healed": bool, "seen": ...}``. ``log`` is where the watchdog says what it did.
+    ``patience_s`` is the silence after which this process counts as hung.
     """
 
-    def __init__(self, directory: Path, healer: str, log: Path) -> None:
+    def __init__(
+        self, directory: Path, healer: str, log: Path, patience_s: float = PATIENCE_S
+    ) -> None:
+        self.patience_s = patience_s
         self.directory = directory
         self.healer = healer
         self.log = log
@@ -110,7 +114,7 @@ class Lease:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "harness.drivers.watchdog_process"),
-                    *(str(self.directory), self.healer),
+                    *(str(self.directory), self.healer, str(self.patience_s)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

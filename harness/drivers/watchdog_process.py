@@ -1,7 +1,7 @@
 """The watchdog: waits beside a run, and undoes its faults when the run stops or dies.
 
-``python -m harness.drivers.watchdog_process LEASE MODULE:FUNCTION`` says ``armed`` on its standard
-output once everything it needs is imported: at the moment it is needed there is no time for that.
+``python -m harness.drivers.watchdog_process LEASE MODULE:FUNCTION PATIENCE_S`` says ``armed`` on
+its standard output once all is imported: at the moment it is needed there is no time for that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.drivers.embedded import procfs
-from harness.drivers.watchdog import PATIENCE_S, orders_in, silence_s, write_whole
+from harness.drivers.watchdog import orders_in, silence_s, write_whole
 
 LIMIT_S = 120.0
 """How long it goes on trying; what is left then is in ``left.json`` of the lease."""
@@ -33,7 +33,7 @@ Healer = Callable[[dict[str, Any]], dict[str, Any]]
 
 def main(arguments: list[str]) -> int:
     """Watch until there is nothing left to watch; returns 1 when something stays undone."""
-    directory = Path(arguments[0])
+    directory, patience_s = Path(arguments[0]), float(arguments[2])
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         gone, _, _ = select.select([life], [], [], _LOOK_S)
         if gone:
             break
-        if orders_in(directory) and silence_s(directory) > PATIENCE_S:
+        if orders_in(directory) and silence_s(directory) > patience_s:
             _say("heartbeat stopped", silence_s=round(silence_s(directory), 1))
             undo_all(directory, heal, _LOOK_S)
     left = undo_all(directory, heal, LIMIT_S)
