@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,17 +10,21 @@ from chaos.faults.base import in_range
 from chaos.faults.link_fault import LinkFault
 from chaos.faults.probe import Look, median_seconds
 
+_MOST_ASKS = 500
+
 
 @dataclass(frozen=True)
 class Bandwidth(LinkFault):
     """Limits what flows back over the link to ``rate_kb_s`` units of 1000 bytes a second, per
-    connection. The proof needs an answer that takes at least 50 ms at this rate."""
+    connection. The proof needs answers that take at least 50 ms at this rate: an HTTP target is
+    asked up to 500 times on one connection, PostgreSQL answers with some hundred bytes once."""
 
     rate_kb_s: int
 
     slug: ClassVar[str] = "bandwidth"
     sentence: ClassVar[str] = "The link passes only so many bytes a second in each connection."
     toxic: ClassVar[str] = "bandwidth"
+    to_the_end: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -29,6 +34,11 @@ class Bandwidth(LinkFault):
     def attributes(self) -> dict[str, Any]:
         """Toxiproxy takes units of 1000 bytes a second."""
         return {"rate": self.rate_kb_s}
+
+    def asks(self, answer_bytes: int) -> int:
+        """As many as take a fifth of a second."""
+        wanted = 0.2 * self.rate_kb_s * 1000
+        return min(math.ceil(wanted / max(answer_bytes, 1)), _MOST_ASKS)
 
     @property
     def probe_timeout(self) -> float:

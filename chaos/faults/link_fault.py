@@ -23,6 +23,9 @@ class LinkFault(Fault):
 
     toxic: ClassVar[str]
     stream: ClassVar[str] = "downstream"
+    where: ClassVar[str] = "any link"
+    to_the_end: ClassVar[bool] = False
+    """Whether the proof needs the connection's end, or more than PostgreSQL's one byte."""
 
     def __post_init__(self) -> None:
         if not self.link or "-" not in self.link:
@@ -51,13 +54,22 @@ class LinkFault(Fault):
         """Seconds that a probe waits; faults that slow a link down need more."""
         return 1.5
 
+    def asks(self, answer_bytes: int) -> int:
+        """How many answers of this size one probe needs to show the effect."""
+        return 1
+
     def before(self, stack: Stack) -> dict[str, Any]:
         """Time the link while all is well."""
         looks = self._looks(stack)
+        asks = self.asks(max(each.received for each in looks))
+        if asks > 1 and link_of(stack, self.link).target != "metadata":
+            looks = self._looks(stack, asks)
         return {
+            "asks": asks,
             "seconds": median_seconds(looks),
             "outcomes": [each.outcome for each in looks],
             "received": max(each.received for each in looks),
+            "pieces": max(each.pieces for each in looks),
         }
 
     def inject(self, stack: Stack) -> None:
@@ -66,15 +78,15 @@ class LinkFault(Fault):
 
     def prove(self, stack: Stack, before: dict[str, Any]) -> Proof:
         """Probe through the link, and past it: the effect must be on the link alone."""
-        looks = self._looks(stack)
+        looks = self._looks(stack, before["asks"])
         link = link_of(stack, self.link)
         host, _, port = link.upstream.rpartition(":")
-        past = look(host, int(port), link.target)
+        past = look(host, int(port), link.target, to_the_end=self.to_the_end)
         return Proof(
             ok=self.shows(looks, before) and past.outcome == "answered",
             seen={
-                "through_link": [[each.outcome, round(each.seconds, 4)] for each in looks],
-                "past_link": [past.outcome, round(past.seconds, 4)],
+                "through_link": [_told(each) for each in looks],
+                "past_link": _told(past),
                 "before": before,
             },
         )
@@ -85,17 +97,24 @@ class LinkFault(Fault):
 
     def prove_healed(self, stack: Stack, before: dict[str, Any]) -> Proof:
         """Probe again: answered, and without the effect."""
-        looks = self._looks(stack)
+        looks = self._looks(stack, before["asks"])
         answered = all(each.outcome == "answered" for each in looks)
         return Proof(
             ok=answered and not self.shows(looks, before),
-            seen={"through_link": [[each.outcome, round(each.seconds, 4)] for each in looks]},
+            seen={"through_link": [_told(each) for each in looks]},
         )
 
     @property
     def _name(self) -> str:
         return f"ragdrill-{self.slug}"
 
-    def _looks(self, stack: Stack) -> list[Look]:
+    def _looks(self, stack: Stack, asks: int = 1) -> list[Look]:
         link = link_of(stack, self.link)
-        return [look_through(link, timeout=self.probe_timeout) for _ in range(_PROBES)]
+        return [
+            look_through(link, timeout=self.probe_timeout, to_the_end=self.to_the_end, asks=asks)
+            for _ in range(_PROBES)
+        ]
+
+
+def _told(seen: Look) -> list[Any]:
+    return [seen.outcome, round(seen.seconds, 4), seen.received]

@@ -59,6 +59,10 @@ class ToxicControl:
         """Switch the link's proxy on or off."""
         self._call("POST", f"/proxies/{link}", (200,), {"enabled": enabled})
 
+    def has(self, link: str, name: str) -> bool:
+        """Whether the link's proxy has a toxic of that name."""
+        return self._call("GET", f"/proxies/{link}/toxics/{name}", (200, 404)).is_success
+
     def state(self) -> dict[str, Any]:
         """Return all proxies with their toxics."""
         found: dict[str, Any] = self._call("GET", "/proxies", (200,)).json()
