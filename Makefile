@@ -15,7 +15,7 @@ WORKERS ?= 2
 # Runs a command; on failure prints its exit code and what that code means.
 define told
 	@$(1); rc=$$?; \
-	if [ $$rc -ne 0 ]; then echo "make $@: exit code $$rc $(2)" >&2; fi; exit $$rc
+	if [ $$rc -ne 0 ]; then echo "make $@: exit code $$rc$(if $(2), $(2))" >&2; fi; exit $$rc
 endef
 
 # What is left after a set-up step that could not get something.
