@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.core.errors import TargetError
+from harness.core.errors import TargetError, UsageError
 from harness.drivers.embedded import procfs
 from harness.drivers.embedded.boot import Progress, boot
 from harness.drivers.embedded.keeper import remove_leftovers
@@ -16,13 +16,14 @@ from harness.drivers.embedded.keeper_client import KeeperClient, KeeperError
 from harness.drivers.embedded.places import SETUP, system_bin, toxiproxy_bin
 from harness.drivers.embedded.ports import is_free, reserve
 from harness.drivers.embedded.processes import PORT_NAMES, Processes
-from harness.drivers.embedded.services import new_secrets
+from harness.drivers.embedded.services import OURS, new_secrets
 from harness.drivers.embedded.state import Secrets, State
 
 ROLES = (
     *("gateway", "embed", "fallback", "rerank", "auth", "vectordb", "metadata", "objectstore"),
     *("edge", "metrics", "alerts", "pager", "faultproxy"),
 )
+ALLOW = frozenset({"read", "write", "restart", "fault", "destroy"})
 # Role: the program without which it is left out.
 _OPTIONAL = {"metrics": "prometheus", "alerts": "alertmanager"}
 _ATTEMPTS = 3
@@ -30,10 +31,30 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class BootOptions:
-    """``time_scale`` divides alert windows; ``env`` changes settings by process name."""
+    """``time_scale`` divides alert windows; ``env`` changes settings by process name.
+
+    ``name`` and ``allow`` are the target's, as its file gives them. Raises UsageError for settings
+    of a process that takes none.
+    """
 
     time_scale: float = 1.0
     env: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    name: str = "reference"
+    allow: frozenset[str] = ALLOW
+
+    def __post_init__(self) -> None:
+        for process in self.env:
+            check_configurable(process)
+
+
+def check_configurable(process: str) -> None:
+    """Raise UsageError for a process whose settings are not in its environment."""
+    if process not in OURS:
+        raise UsageError(
+            f"{process} takes no settings from its environment.",
+            expected="one of " + ", ".join(OURS),
+            actual=process,
+        )
 
 
 def silent(role: str, state: str, seconds: float) -> None:
@@ -114,6 +135,8 @@ def _new_state(
         absent=absent,
         real_toxiproxy=toxiproxy_bin() is not None,
         booted_at=time.time(),
+        name=options.name,
+        allow=sorted(options.allow),
     )
 
 

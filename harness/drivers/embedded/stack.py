@@ -15,8 +15,10 @@ from harness.core.target import TargetFile
 from harness.drivers.base import Component, Credentials, Endpoint, Link
 from harness.drivers.embedded.boot import READY_S, Progress
 from harness.drivers.embedded.bringup import (
+    ALLOW,
     BootOptions,
     bring_up,
+    check_configurable,
     end_all,
     lines,
     make_directories,
@@ -33,7 +35,6 @@ from harness.drivers.embedded.state import STATE_NAME, Secrets, State
 from harness.drivers.embedded.sweep import sweep
 from harness.drivers.embedded.vault import credentials
 
-ALLOW = frozenset({"read", "write", "restart", "fault", "destroy"})
 # Where the data lies inside a role's directory; elsewhere the whole directory is data.
 _DATA = {"metadata": "data", "objectstore": "data", "metrics": "data", "alerts": "data"}
 
@@ -45,8 +46,8 @@ class EmbeddedStack:
         self,
         keeper: KeeperClient,
         *,
-        name: str = "reference",
-        allow: frozenset[str] = ALLOW,
+        name: str,
+        allow: frozenset[str],
         boot: Callable[[], dict[str, float]] | None = None,
     ) -> None:
         self._keeper = keeper
@@ -69,17 +70,18 @@ class EmbeddedStack:
                 actual=", ".join([*target.roles, *target.control]),
                 next_step='remove them, or use driver = "attach" for a stack that runs already',
             )
-        stack = cls.planned(
+        allowed = target.target.allow
+        return cls.planned(
             run.run_id,
             run.scratch.parent,
             run.directory / "logs",
-            BootOptions(time_scale=run.time_scale),
+            BootOptions(
+                time_scale=run.time_scale,
+                name=target.target.name,
+                allow=ALLOW if allowed is None else frozenset(allowed),
+            ),
             lines(progress),
         )
-        stack.name = target.target.name
-        if target.target.allow is not None:
-            stack.allow = frozenset(target.target.allow)
-        return stack
 
     @classmethod
     def planned(
@@ -108,7 +110,7 @@ class EmbeddedStack:
                     client.shutdown() if keeper is None else end_all(client)
                 raise
 
-        return cls(client, boot=boot)
+        return cls(client, name=chosen.name, allow=chosen.allow, boot=boot)
 
     @classmethod
     def boot(
@@ -134,7 +136,8 @@ class EmbeddedStack:
     def attach(cls, state_file: Path) -> EmbeddedStack:
         """The stack that another process of the run booted; raises TargetError if it is gone."""
         state = State.load(state_file)
-        stack = cls(KeeperClient(state.run_id, Path(state.scratch)))
+        keeper = KeeperClient(state.run_id, Path(state.scratch))
+        stack = cls(keeper, name=state.name, allow=frozenset(state.allow))
         stack.up()
         return stack
 
@@ -254,6 +257,7 @@ class EmbeddedStack:
         processes = self.processes
         name = _process(processes.state, role)
         if env:
+            check_configurable(name)
             overrides = processes.secrets.overrides
             overrides[name] = {**overrides.get(name, {}), **env}
             processes.secrets.save(self.scratch)

@@ -28,7 +28,8 @@ class State:
     """Everything about a booted stack that is no secret.
 
     ``ports`` by process or proxy name; ``colour`` is the gateway that nginx sends requests to;
-    ``roles`` the roles that were booted; ``absent`` those that could not be, with the reason.
+    ``roles`` the roles that were booted; ``absent`` those that could not be, with the reason;
+    ``allow`` what cases may do to it.
     """
 
     run_id: str
@@ -41,6 +42,8 @@ class State:
     colour: str = "blue"
     real_toxiproxy: bool = False
     booted_at: float = 0.0
+    name: str = "reference"
+    allow: list[str] = field(default_factory=list)
 
     def save(self) -> None:
         write_private(Path(self.scratch) / STATE_NAME, json.dumps(asdict(self), indent=1))

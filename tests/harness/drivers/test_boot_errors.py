@@ -20,6 +20,7 @@ from harness.drivers import registry
 from harness.drivers.embedded import boot as booting
 from harness.drivers.embedded import bringup, places, postgres, procfs, readiness
 from harness.drivers.embedded.bringup import BootOptions
+from harness.drivers.embedded.keeper_client import KeeperClient
 from harness.drivers.embedded.processes import Processes
 from harness.drivers.embedded.readiness import wait_ready
 from harness.drivers.embedded.stack import EmbeddedStack
@@ -119,6 +120,34 @@ def test_a_port_taken_meanwhile_makes_it_try_again_with_others(
     thieves[0].close()
     assert len(tried) == 2 and tried[1] != tried[0]
     assert "free here" in (tmp_path / "logs" / "rerank.log").read_text()
+
+
+def test_under_a_keeper_of_its_own_a_boot_ends_what_another_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = f"again-{secrets.token_hex(4)}"
+    keeper = KeeperClient(run_id, tmp_path / "ragdrill-0" / run_id)
+    keeper.scratch.parent.mkdir()
+    keeper.launch(tmp_path / "logs")
+    log = tmp_path / "logs" / "left.log"
+    keeper.start("left", ["/bin/sleep", "300"], env={}, cwd=tmp_path, log=log)
+
+    def boot(started: Processes, progress: object) -> None:
+        raise TargetError("broken on purpose")
+
+    monkeypatch.setattr(bringup, "boot", boot)
+    try:
+        with pytest.raises(TargetError, match="broken on purpose"):
+            EmbeddedStack.boot(run_id, tmp_path / "ragdrill-0", tmp_path / "logs", keeper=keeper)
+        assert keeper.alive() and not keeper.is_running("left")
+    finally:
+        keeper.shutdown()
+
+
+@pytest.mark.parametrize("process", ["metadata", "gateway", "embde"])
+def test_settings_of_a_process_that_takes_none_are_refused(process: str) -> None:
+    with pytest.raises(UsageError, match=r"(?s)takes no settings.*gateway-blue"):
+        BootOptions(env={process: {"X": "1"}})
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:

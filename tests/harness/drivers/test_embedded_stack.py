@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from embedded_lab import eventually, marked
 
-from harness.core.errors import TargetError
+from harness.core.errors import TargetError, UsageError
 from harness.drivers.base import Kill, Links, Pause, Replace, Restart, Stack, Volume
 from harness.drivers.embedded import http, procfs
 from harness.drivers.embedded.bringup import ROLES, BootOptions
@@ -40,7 +40,12 @@ def stack(place: Path) -> Iterator[EmbeddedStack]:
         f"contract-{secrets.token_hex(4)}",
         place,
         place / "logs of it",
-        BootOptions(time_scale=60, env={"gateway-blue": {"GATEWAY_RERANK_BATCH": "16"}}),
+        BootOptions(
+            time_scale=60,
+            env={"gateway-blue": {"GATEWAY_RERANK_BATCH": "16"}},
+            name="staging",
+            allow=frozenset({"read", "restart"}),
+        ),
     )
     yield booted
     booted.down()
@@ -128,6 +133,7 @@ def test_no_secret_stands_on_a_command_line(stack: EmbeddedStack) -> None:
 def test_attaching_gives_the_same_stack(stack: EmbeddedStack) -> None:
     other = EmbeddedStack.attach(stack.scratch / STATE_NAME)
     assert other.run_id == stack.run_id
+    assert (other.name, other.allow) == ("staging", frozenset({"read", "restart"}))
     for role in stack.roles():
         assert other.endpoint(role) == stack.endpoint(role)
         assert other.credentials(role) == stack.credentials(role)
@@ -267,6 +273,8 @@ def test_another_role_cannot_be_rolled_over(stack: EmbeddedStack) -> None:
 
 def test_a_restart_with_settings_keeps_them(stack: EmbeddedStack) -> None:
     key = secrets.token_hex(20)
+    with pytest.raises(UsageError, match="takes no settings"):
+        stack.restart("metadata", {"fsync": "off"})
     stack.restart("rerank", {"RERANK_API_KEYS": key})
     stack.restart("rerank")
     pid = stack.keeper.services()["rerank"]["pid"]
