@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from chaos.faults.base import Fault, Proof
 from chaos.faults.probe import Look, look, look_through, median_seconds
 from chaos.faults.toxics import ToxicControl, link_of
-from harness.core.errors import UsageError
-from harness.drivers.base import Stack
+from harness.core.errors import NotAllowed, UsageError
+from harness.drivers.base import Links, Stack
 
 _PROBES = 3
 
@@ -39,6 +39,16 @@ class LinkFault(Fault):
     def on(self) -> str:
         """The link."""
         return self.link
+
+    def check_target(self, stack: Stack) -> None:
+        """Refuse a target without the permission or without a fault proxy."""
+        super().check_target(stack)
+        if not isinstance(stack, Links):
+            raise NotAllowed(
+                f"The fault {self.slug!r} needs a fault proxy on the target's links.",
+                expected="a driver with links (embedded, containers or compose)",
+                actual=stack.name,
+            )
 
     @property
     def attributes(self) -> dict[str, Any]:
