@@ -159,7 +159,10 @@ class Bench:
 
     def report(self) -> str:
         """The table in Markdown."""
-        lines = ["| what | median | lowest | highest | unit |", "|---|---|---|---|---|"]
+        lines = [
+            "| what | median, or as named | lowest | highest | unit |",
+            "|---|---|---|---|---|",
+        ]
         lines += [
             f"| {what} | {middle:.2f} | {low:.2f} | {high:.2f} | {unit} |"
             for what, unit, middle, low, high in self.rows

@@ -10,7 +10,6 @@ from pathlib import Path
 from refstack.common.settings import Environment, SettingError
 
 _KNOWN = (
-    "QDRANT__LOG_LEVEL",
     "QDRANT__SERVICE__API_KEY",
     "QDRANT__SERVICE__ALT_API_KEY",
     "QDRANT__SERVICE__READ_ONLY_API_KEY",
