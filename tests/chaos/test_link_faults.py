@@ -20,7 +20,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
 
 ON_POSTGRESQL: dict[str, dict[str, object]] = {
     "latency": {"latency_ms": 300, "jitter_ms": 30},
-    "bandwidth": {"rate_kb_s": 1},
+    "bandwidth": {"rate_kb_s": 500},
     "black-hole": {},
     "reset": {},
     "down": {},
@@ -80,6 +80,11 @@ def test_a_limited_rate_is_proven_by_many_answers_where_one_is_too_short(
 ) -> None:
     landed = round_trip(make_fault("bandwidth", link="gateway-embed", rate_kb_s=100), fault_stack)
     assert landed.seen["before"]["asks"] > 1
+
+
+def test_a_very_slow_link_to_postgresql_is_proven_too(fault_stack: EmbeddedStack) -> None:
+    """The log-in alone takes a second there."""
+    round_trip(make_fault("bandwidth", link="gateway-metadata", rate_kb_s=1), fault_stack)
 
 
 def test_flapping_is_ended_by_a_heal_that_knows_nothing_of_the_schedule(
