@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from harness.core.registry import PROFILES
 from harness.core.run import CHECKOUT
@@ -38,11 +37,16 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Run pytest from the checkout, wherever the command was called."""
+    """Become pytest, run from the checkout wherever the command was called; never returns.
+
+    In this process the plugin's modules are imported already, which pytest would warn about.
+    """
     arguments = [f"--profile={options.profile}"]
     if options.target is not None:
         arguments.append(f"--target={options.target.resolve()}")
     if options.run_dir is not None:
         arguments.append(f"--run-dir={options.run_dir.resolve()}")
     os.chdir(CHECKOUT)
-    return int(pytest.main([*arguments, "--verbosity=1", *options.rest]))
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "pytest", *arguments, "--verbosity=1", *options.rest]
+    os.execv(sys.executable, command)
