@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import itertools
 import json
 import math
 import re
@@ -25,6 +26,8 @@ PAGE = CHECKOUT / "docs" / "faults.md"
 _LINKS = ("gateway-embed", "gateway-rerank", "gateway-vectordb", "gateway-metadata")
 _REFUSED = re.compile(r"can't be injected with this (\w+)")
 _RANGE = re.compile(r"(-?[\d.]+) to (-?[\d.]+) ")
+_STARTS = (0, 1, 60, 3600)
+"""Numbers to begin with: most are refused with the range, which gives a better one."""
 _NO_TEXT = "\0 no such text"
 
 
@@ -138,10 +141,11 @@ def valid_arguments(kind: type[Fault]) -> dict[str, Any]:
     for name, choices in (("link", _LINKS), ("role", ROLES)):
         if any(field.name == name for field in needed):
             places = [{name: choice} for choice in choices]
-    rest = {f.name: "any" if f.type == "str" else 0 for f in needed if f.name not in places[0]}
+    texts = {f.name: "any" for f in needed if f.type == "str" and f.name not in places[0]}
+    numbers = [f.name for f in needed if f.name not in places[0] and f.name not in texts]
     refusal = ""
-    for place in places:
-        values = place | rest
+    for place, start in itertools.product(places, _STARTS if numbers else (0,)):
+        values = place | texts | dict.fromkeys(numbers, start)
         for _ in range(2 * len(fields) + 2):
             try:
                 kind(**values)
