@@ -66,6 +66,11 @@ class RoleFault(Fault):
         if self.look(stack).outcome == "refused":
             restartable(stack).start(self.role)
 
+    def start_if_down_quietly(self, stack: Stack) -> None:
+        """As :meth:`start_if_down`, on a target that may not let roles be started."""
+        if isinstance(stack, Restart):
+            self.start_if_down(stack)
+
 
 def killable(stack: Stack) -> Kill:
     """The target as one whose roles can be killed; raises NotAllowed."""
