@@ -60,6 +60,14 @@ test: venv-dev ## run the harness's own tests (no stack of yours is touched)
 defects: setup ## prove that the cases catch the deliberate defects that they claim to catch
 	$(call told,$(BIN)/python -m pytest tests/defects -n $(WORKERS) $(ARGS),$(PYTEST_CODES))
 
+# How many moments, and the seconds after which nothing of a dead run may be left.
+SOAK ?= 50
+SOAK_LIMIT_S ?= 5
+
+.PHONY: soak
+soak: venv ## kill whoever injects faults at SOAK random moments; nothing may be left
+	$(call told,RAGDRILL_SOAK=$(SOAK) RAGDRILL_SOAK_LIMIT_S=$(SOAK_LIMIT_S) $(BIN)/python -m pytest tests/chaos/test_watchdog_kill.py -s --timeout 3600 $(ARGS),$(PYTEST_CODES))
+
 .PHONY: lint
 lint: venv-dev ## ruff, formatting and mypy --strict
 	$(call told,$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy)
