@@ -6,6 +6,7 @@ toxiproxy-python keeps its server in class globals, has no timeouts and swallows
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -56,8 +57,18 @@ class ToxicControl:
         self._call("DELETE", f"/proxies/{link}/toxics/{name}", (204, 404))
 
     def enable(self, link: str, enabled: bool) -> None:
-        """Switch the link's proxy on or off."""
-        self._call("POST", f"/proxies/{link}", (200,), {"enabled": enabled})
+        """Switch the link's proxy on or off.
+
+        While it is off its port is free for anybody's outgoing connection. Such a one is waited
+        for, up to five seconds, before the proxy's refusal to listen counts.
+        """
+        deadline = time.monotonic() + _DEADLINE_S
+        body = {"enabled": enabled}
+        while time.monotonic() < deadline:
+            if self._call("POST", f"/proxies/{link}", (200, 500), body).is_success:
+                return
+            time.sleep(0.1)
+        self._call("POST", f"/proxies/{link}", (200,), body)
 
     def has(self, link: str, name: str) -> bool:
         """Whether the link's proxy has a toxic of that name."""

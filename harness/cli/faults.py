@@ -145,7 +145,7 @@ def valid_arguments(kind: type[Fault]) -> dict[str, Any]:
     numbers = [f.name for f in needed if f.name not in places[0] and f.name not in texts]
     refusal = ""
     for place, start in itertools.product(places, _STARTS if numbers else (0,)):
-        values = place | texts | dict.fromkeys(numbers, start)
+        values: dict[str, Any] = place | texts | dict.fromkeys(numbers, start)
         for _ in range(2 * len(fields) + 2):
             try:
                 kind(**values)

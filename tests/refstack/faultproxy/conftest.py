@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from faultproxy_lab import Control, Echo, Proxy, Server
+from http_lab import Site
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +50,17 @@ def proxy(control: Control, echo: Echo) -> Iterator[Proxy]:
     made = Proxy(control, f"test-{uuid.uuid4().hex[:8]}", echo.address)
     yield made
     control.call("DELETE", made.path)
+
+
+@pytest.fixture
+def site(control: Control) -> Iterator[Callable[..., Site]]:
+    """Make an upstream with these answers and a proxy in front of it."""
+    made: list[Site] = []
+
+    def make(*answers: bytes) -> Site:
+        made.append(Site(control, f"http-{uuid.uuid4().hex[:8]}", *answers))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import http.client
+import json
 import socket
+import struct
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from faultproxy_lab import PATIENCE_S, Control, Proxy
+
+VECTORS = {"object": "list", "data": [{"embedding": [0.5, 0.25, 0.75], "index": 0}], "model": "m"}
+PACKED = {"data": [{"embedding": base64.b64encode(struct.pack("<3f", 1, 2, 3)).decode()}]}
+TEI = [{"index": 2, "score": 0.9}, {"index": 0, "score": 0.5}, {"index": 1, "score": 0.1}]
+COHERE = {"id": "x", "results": [{"index": e["index"], "relevance_score": e["score"]} for e in TEI]}
+RATED = [
+    "http_status",
+    "http_malformed_json",
+    "http_embedding_dimension",
+    "http_embedding_nan",
+    "http_rerank_permuted",
+    "http_rerank_missing",
+    "http_stale",
+    "http_duplicate",
+]
+"""Every HTTP toxic."""
 
 
 class Upstream:
     """Answers the nth request on any connection with the nth of `answers`; the last one repeats.
 
-    An answer is written as it is; one that is None ends the connection instead.
+    An answer is written as it is; at `<PAUSE>` in it the rest waits until `go_on` is set.
     """
 
     def __init__(self, *answers: bytes) -> None:
@@ -30,7 +51,12 @@ class Upstream:
                 peer, _ = self.listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+            threading.Thread(target=self._speak, args=(peer,), daemon=True).start()
+
+    def _speak(self, peer: socket.socket) -> None:
+        # A client that goes away in the middle of an answer ends its connection only.
+        with contextlib.suppress(OSError):
+            self._serve(peer)
 
     def _serve(self, peer: socket.socket) -> None:
         held = b""
@@ -82,12 +108,19 @@ def in_chunks(body: bytes, *parts: int) -> bytes:
     return sent + b"0\r\nChecked: yes\r\n\r\n"
 
 
+def as_json(value: Any, *more: str) -> bytes:
+    """A response with a JSON body."""
+    return answer(json.dumps(value).encode(), "application/json", *more)
+
+
 class Browser:
     """One keep-alive connection through a proxy."""
 
     def __init__(self, proxy: Proxy) -> None:
         host, _, port = proxy.listen.rpartition(":")
         self.http = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
+        self.http.connect()
+        self._first = self.http.sock
 
     def get(self, target: str = "/", method: str = "GET", body: Any = None) -> tuple[int, bytes]:
         """Status and body of one request on this connection."""
@@ -98,20 +131,16 @@ class Browser:
         self, target: str = "/", method: str = "GET", body: Any = None
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, header fields in lower case and body."""
-        if self.http.sock is None:
-            self.http.connect()
-        connection = self.http.sock
         self.http.request(method, target, body)
         response = self.http.getresponse()
         read = response.read()
         fields = {name.lower(): value for name, value in response.getheaders()}
-        assert self.http.sock in (connection, None)
         return response.status, fields, read
 
     @property
     def same_connection(self) -> bool:
         """Whether the connection is still the first one."""
-        return self.http.sock is not None
+        return self.http.sock is self._first
 
 
 class Site:
@@ -129,3 +158,14 @@ class Site:
         """Take both away."""
         self.proxy.control.call("DELETE", self.proxy.path)
         self.upstream.close()
+
+
+def ranking(body: bytes) -> list[dict[str, Any]]:
+    """The scored indexes of an answer."""
+    answer = json.loads(body)
+    found: list[dict[str, Any]] = answer["results"] if isinstance(answer, dict) else answer
+    return found
+
+
+Make = Callable[..., Site]
+"""What the fixture `site` gives."""
