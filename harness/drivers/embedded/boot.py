@@ -18,6 +18,7 @@ from harness.drivers.embedded.readiness import wait_ready
 
 LEAST_ROOM_BYTES = 300 * 1024 * 1024
 READY_S = 60.0
+INTERRUPTED_S = 2.5
 
 Progress = Callable[[str, str, float], None]
 """Called with a role, ``starting`` or ``ready``, and the seconds since the boot began."""
@@ -129,8 +130,12 @@ def run_steps(steps: Sequence[Step], failed: threading.Event) -> None:
                 thread.join(0.2)
     except BaseException:
         failed.set()
+        # A step that asks a process something may take a moment to see that it is over. Those
+        # that do not in time end when the processes they wait for do.
+        deadline = time.monotonic() + INTERRUPTED_S
         for thread in threads:
-            thread.join(10.0)
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
         raise
     if errors:
         raise explained(errors[0])

@@ -7,7 +7,7 @@ directory and exits. Requests and answers are JSON lines on an abstract socket, 
 """
 
 # pathlib would add to the size of every keeper.
-# ruff: noqa: PTH103, PTH108, PTH118, PTH123
+# ruff: noqa: PTH103, PTH108, PTH110, PTH118, PTH123
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ LEFTOVERS_NAME = "leftovers"
 POLITE_S = 0.7
 # A process in an uninterruptible sleep may outlast a kill for a while.
 KILL_S = 10.0
+REMOVE_S = 3.0
 TICK_S = 0.02
 
 Reply = dict[str, Any]
@@ -292,8 +293,12 @@ class Keeper:
         self._kill_all()
         procfs.remove_shared_memory(self.started)
         remove_leftovers(self.scratch)
-        with suppress(OSError):
-            procfs.remove_tree(self.scratch)
+        # Again and again, because the owner may be ending too and still write there.
+        deadline = time.monotonic() + REMOVE_S
+        while os.path.exists(self.scratch) and time.monotonic() < deadline:
+            with suppress(OSError):
+                procfs.remove_tree(self.scratch)
+            time.sleep(TICK_S / 4)
         for connection in self.farewells:
             self._answer(connection, {"ok": True})
 

@@ -31,7 +31,7 @@ class Metrics:
     def write(self, vectordb_key: str) -> None:
         """Render the configuration, and the rules with shortened windows."""
         rules = self.directory / "rules"
-        rules.mkdir(mode=0o700, parents=True, exist_ok=True)
+        rules.mkdir(mode=0o700, exist_ok=True)
         for shipped in sorted((CONFIG / "prometheus" / "rules").glob("*.yml")):
             (rules / shipped.name).write_text(scale_rules(shipped.read_text(), self.time_scale))
         write_private(self.directory / "vectordb.key", vectordb_key)
@@ -99,7 +99,7 @@ class Alerts:
                 actual="neither",
                 next_step="apt-get install tzdata, or pip install tzdata",
             )
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, exist_ok=True)
         pager = f"http://{HOST}:{self.ports[proxy_port_name('alerts-pager')]}"
         write_private(
             self.directory / "alertmanager.yml",

@@ -33,7 +33,7 @@ class Edge:
 
     def write(self, upstream_port: int) -> None:
         """Render the configuration, which takes effect on HUP: requests go to ``upstream_port``."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, exist_ok=True)
         write_private(self.config, self.render(upstream_port))
 
     def render(self, upstream_port: int) -> str:

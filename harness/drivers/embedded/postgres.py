@@ -87,7 +87,7 @@ class Cluster:
     def prepare(self) -> None:
         """Copy the template and write the settings; raises TargetError or OSError (no room)."""
         source = template()
-        self.archive.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.archive.mkdir(mode=0o700, exist_ok=True)
         _copy_tree(source, self.data)
         (self.data / "pg_hba.conf").write_text(
             f"host all all {HOST}/32 scram-sha-256\nhost replication all {HOST}/32 scram-sha-256\n"

@@ -60,7 +60,8 @@ class Processes:
     def directory(self, name: str) -> Path:
         """The home, working and temporary directory of a process."""
         path = self.scratch / name
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Without its parents: a step that comes too late must not bring a finished run back.
+        path.mkdir(mode=0o700, exist_ok=True)
         return path
 
     def log(self, name: str) -> Path:
@@ -74,6 +75,7 @@ class Processes:
     def prepare(self, name: str) -> None:
         """Write what the process needs on disk; keeps data that is there. Raises TargetError."""
         values = self.secrets.values
+        self.directory(name)
         if name == "metadata":
             if not (self.cluster.data / "PG_VERSION").exists():
                 self._new_cluster()
@@ -97,7 +99,6 @@ class Processes:
 
     def _new_cluster(self) -> None:
         postgres.check_can_run()
-        self.directory("metadata")
         self.cluster.prepare()
         values = self.secrets.values
         script = self.scratch / "metadata" / "passwords.sql"

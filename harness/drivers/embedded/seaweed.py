@@ -29,7 +29,7 @@ class ObjectStore:
 
     def prepare(self, access_key: str, secret_key: str, admin_password: str) -> None:
         """Write the files that hold secrets, readable by nobody else."""
-        (self.directory / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.directory / "data").mkdir(mode=0o700, exist_ok=True)
         identities = {
             "identities": [
                 {

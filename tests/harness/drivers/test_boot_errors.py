@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from harness.drivers.embedded.bringup import BootOptions
 from harness.drivers.embedded.keeper_client import KeeperClient
 from harness.drivers.embedded.processes import Processes
 from harness.drivers.embedded.readiness import wait_ready
+from harness.drivers.embedded.services import new_secrets
 from harness.drivers.embedded.stack import EmbeddedStack
+from harness.drivers.embedded.state import Secrets
 
 
 def refused(tmp_path: Path, options: BootOptions | None = None) -> TargetError:
@@ -120,6 +123,46 @@ def test_a_port_taken_meanwhile_makes_it_try_again_with_others(
     thieves[0].close()
     assert len(tried) == 2 and tried[1] != tried[0]
     assert "free here" in (tmp_path / "logs" / "rerank.log").read_text()
+
+
+def test_an_interrupt_while_steps_begin_waits_for_those_that_did() -> None:
+    ended: list[str] = []
+    failed = threading.Event()
+
+    def work() -> None:
+        failed.wait(5)
+        time.sleep(0.1)
+        ended.append("first")
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    steps = [booting.Step("first", (), work), booting.Step("second", (), work)]
+    begin = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        begin(thread) if not started else interrupted()
+        started.append(thread)
+
+    started: list[threading.Thread] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(KeyboardInterrupt):
+            booting.run_steps(steps, failed)
+    assert ended == ["first"]
+
+
+def test_a_step_that_comes_too_late_does_not_bring_a_finished_run_back(tmp_path: Path) -> None:
+    run_id = f"late-{secrets.token_hex(4)}"
+    keeper = KeeperClient(run_id, tmp_path / run_id)
+    keeper.launch(tmp_path / "logs")
+    state = bringup._new_state(keeper, keeper.scratch, tmp_path, BootOptions(), frozenset())
+    late = Processes(keeper, state, Secrets(new_secrets()))
+    keeper.shutdown()
+    for name in ("metadata", "objectstore", "edge", "metrics", "alerts", "embed"):
+        with pytest.raises(FileNotFoundError):
+            late.prepare(name)
+    assert not keeper.scratch.exists()
 
 
 def test_under_a_keeper_of_its_own_a_boot_ends_what_another_left(
