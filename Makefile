@@ -77,8 +77,8 @@ format: venv-dev ## let ruff format the code and fix what it can
 	$(call told,$(BIN)/ruff check --fix . && $(BIN)/ruff format .)
 
 .PHONY: catalogue
-catalogue: venv ## write docs/catalogue.md and docs/faults.md (ARGS=--check only compares)
-	$(call told,$(BIN)/ragdrill catalogue $(ARGS) && $(BIN)/ragdrill faults $(or $(ARGS),--write))
+catalogue: venv ## write docs/catalogue.md, faults.md and runbook.md (ARGS=--check only compares)
+	$(call told,$(BIN)/ragdrill catalogue $(ARGS) && $(BIN)/ragdrill faults $(or $(ARGS),--write) && $(BIN)/ragdrill runbook $(ARGS))
 
 # Which figures: by default those of every module in benchmarks/.
 BENCH ?= $(filter-out __init__,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))

@@ -23,10 +23,14 @@ class Seen:
 @dataclass(frozen=True)
 class Step:
     """One step. ``condition`` is what the operator looks at first; ``action`` what they then do;
-    ``undo`` takes it back once the cause is gone. ``sentence`` is for the engineer at 3 a.m."""
+    ``undo`` takes it back once the cause is gone. ``sentence``, ``look``, ``command`` and
+    ``way_back`` are for the engineer at 3 a.m. and become the runbook."""
 
     slug: str
     sentence: str
+    look: str
+    command: str
+    way_back: str
     condition: Callable[[Stack], Seen]
     action: Callable[[Stack], None]
     undo: Callable[[Stack], None]

@@ -82,6 +82,12 @@ LATENCY = Playbook(
             slug="embed-fallback",
             sentence="If the gateway spends more than 100 ms a query in embedding, roll it over to "
             "the OpenAI-compatible fallback (GATEWAY_EMBED_PROVIDER=fallback).",
+            look="`curl -s http://GATEWAY/metrics | grep rag_gateway_upstream_latency_seconds_`, "
+            "twice, a few seconds apart: how much the sum grew over how much the count grew, for "
+            'upstream="embed", is the mean time in embedding.',
+            command="`GATEWAY_EMBED_PROVIDER=fallback docker compose up -d rag-gateway`, as the "
+            "other colour; switch nginx once its /readyz says 200.",
+            way_back="The same with GATEWAY_EMBED_PROVIDER=local, once the worker answers in time.",
             condition=_embedding_is_slow,
             action=_use_fallback,
             undo=_use_local,
