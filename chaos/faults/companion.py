@@ -61,9 +61,11 @@ def end(companion: dict[str, int]) -> None:
     """Kill one, whoever started it, and return once it is gone; a later process with the same
     number is left alone."""
     pid = companion["pid"]
-    if _start_time(pid) == companion["start"]:
+    group = _start_time(pid) == companion["start"]
+    if group:
+        # It leads a session of its own, so this reaches its children too.
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
     own = _STARTED.pop(pid, None)
     if own is not None:
         own.wait(timeout=_GONE_S)
@@ -72,13 +74,23 @@ def end(companion: dict[str, int]) -> None:
                 with contextlib.suppress(OSError):
                     stream.close()
     deadline = time.monotonic() + _GONE_S
-    while alive(companion) and time.monotonic() < deadline:
+    while (alive(companion) or (group and _group_lives(pid))) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
 def alive(companion: dict[str, int]) -> bool:
     """Whether it is there and no zombie."""
     return _start_time(companion["pid"]) == companion["start"]
+
+
+def _group_lives(group: int) -> bool:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            text = path.read_text()
+            fields = text[text.rfind(")") + 2 :].split()
+            if int(fields[2]) == group and fields[0] not in "ZX":
+                return True
+    return False
 
 
 def _start_time(pid: int) -> int | None:

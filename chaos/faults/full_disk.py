@@ -67,11 +67,12 @@ class FullDisk(VolumeFault):
             "aside": str(top.with_name(f"{top.name}.on-disk")),
             "back": str(top.with_name(f"{top.name}.coming-back")),
         }
+        # Before the stop: whoever undoes this must know that the role was to come back.
+        notes.write(stage="moving", **places)
         role = restartable(stack)
         role.stop(self.role)
         entries = [path.lstat() for path in top.rglob("*")]
         used = sum(max(each.st_size, each.st_blocks * 512) for each in entries)
-        notes.write(stage="moving", **places)
         top.rename(places["aside"])
         top.mkdir(mode=0o700)
         # Room to start in, holes filled; nothing of it is taken before it is written.

@@ -10,7 +10,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from fixtures.faults import Injector
+from fixtures.faults import Injector, make_fault
+from harness.core.errors import NotAllowed
 from harness.core.history import History
 from harness.core.run import Run
 from harness.drivers.embedded.stack import EmbeddedStack
@@ -32,6 +33,13 @@ FLEETING: tuple[tuple[str, dict[str, Any]], ...] = (
     ("failing-archive", {}),
     ("read-only-directory", {"role": "pager"}),
     ("flipped-bit", {"role": "pager", "file": "deliveries.jsonl"}),
+    ("crash-loop", {"role": "pager", "up_s": 0.2}),
+    ("restart", {"role": "pager"}),
+    ("full-disk", {"role": "pager"}),
+    ("read-only-bucket", {}),
+    ("rotated-credential", {"role": "fallback"}),
+    ("clock-skew", {"role": "pager", "skew_s": 60}),
+    ("deleted-wal-segment", {"where": "live"}),
 )
 """Faults that come and go quickly, on a role that starts quickly; every kind of undo is there."""
 
@@ -55,17 +63,23 @@ def inject_forever(state_file: Path, directory: Path, seed: int, told: Connectio
     dice = random.Random(seed)
     stack = EmbeddedStack.attach(state_file)
     injector = Injector(stack, run_of(stack, directory), History(directory))
-    order = dice.sample(FLEETING, len(FLEETING))
-    first = True
+    order = [each for each in dice.sample(FLEETING, len(FLEETING)) if possible(each, stack)]
+    # The two processes beside this one come up before the clock of the test runs.
+    with injector.inject("pause", role="pager"):
+        told.send(os.getpid())
     while True:
         for slug, arguments in order:
-            if first:
-                # The two processes beside this one come up before the clock of the test runs.
-                with injector.inject(slug, **arguments):
-                    told.send(os.getpid())
-                first = False
             with injector.inject(slug, **arguments):
                 time.sleep(dice.uniform(0, 0.1))
+
+
+def possible(each: tuple[str, dict[str, Any]], stack: EmbeddedStack) -> bool:
+    """Whether this user may inject it on this machine."""
+    try:
+        make_fault(each[0], **each[1]).check_target(stack)
+    except NotAllowed:
+        return False
+    return True
 
 
 def hold_and_sleep(

@@ -140,9 +140,6 @@ def test_where_no_quota_is_allowed_a_load_competes_and_ends(fault_stack: Embedde
         assert len(workers) == kept["workers"]
     finally:
         fault.heal(fault_stack)
-    deadline = time.monotonic() + 5
-    while any(procfs.is_alive(pid) for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.02)
     assert not any(procfs.is_alive(pid) for pid in workers)
 
 
