@@ -98,8 +98,8 @@ def judge(evidence: Evidence, treated: Arm, control: Arm) -> None:
         actual=treated.condition_held,
     )
     evidence.require(
-        "with the step, p95 comes back while the fault is still on",
-        treated.recovered_at is not None,
+        "with the step, p95 comes back and stays, while the fault is still on",
+        treated.recovered_at is not None and verdict_of(treated.after) is Verdict.PASS,
         expected=treated.after.expected if treated.after else "p95 under the limit",
         actual=treated.after.actual if treated.after else "never looked",
     )

@@ -97,7 +97,8 @@ def test_a_control_whose_alert_went_silent_leaves_the_step_unproven(evidence: Ev
         ({"broken": FAST}, "breaks the objective"),
         ({"delivered_at": None}, "alert is delivered"),
         ({"condition_held": False}, "condition held"),
-        ({"recovered_at": None, "after": SLOW}, "comes back while the fault"),
+        ({"recovered_at": None, "after": SLOW}, "comes back and stays"),
+        ({"after": SLOW}, "comes back and stays"),
         ({"resolved_at": None}, "alert resolves"),
     ],
 )

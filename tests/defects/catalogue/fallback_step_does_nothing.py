@@ -2,7 +2,7 @@
 
 MODULE = "chaos.playbooks.latency"
 CATCHES = "playbook/latency::fallback_ends_slow_embedding"
-REASON = "comes back while the fault"
+REASON = "comes back and stays"
 
 
 def patch(module):
