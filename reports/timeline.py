@@ -168,7 +168,8 @@ def _fault(svg: Svg, x: Scale, span: Span, upper: float, lower: float, frame: _F
     words = f"fault on: {span.what}"
     if len(words) * _CHARACTER > room:
         words = "fault on"
-    svg.text(start + 5, upper + 13, words, "label")
+    # At the foot: what is slow lies at the head.
+    svg.text(start + 5, lower - 6, words, "label")
 
 
 def _samples(svg: Svg, x: Scale, y: Scale, arm: Arm, frame: _Frame) -> None:
@@ -190,7 +191,7 @@ def _samples(svg: Svg, x: Scale, y: Scale, arm: Arm, frame: _Frame) -> None:
 
 def _objective(svg: Svg, y: Scale, limit: float, left: float, right: float) -> None:
     svg.line(left, y(limit), right, y(limit), "objective")
-    svg.text(right - 4, y(limit) - 5, f"objective {duration(limit)}", "label", "end")
+    svg.text(left + 4, y(limit) - 5, f"objective {duration(limit)}", "label")
 
 
 def _failures(svg: Svg, x: Scale, arm: Arm, top: float, frame: _Frame) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import httpx
 import minio
+import psutil
 import psycopg
 import pytest
 from minio.error import S3Error
@@ -245,3 +247,42 @@ def test_published_keys_hold_no_secret(stack: Stack, evidence: Evidence) -> None
         expected="no kty oct, no private member",
         actual=private or "none",
     )
+
+
+@conformance("security/no-default-secret", since="0.1")
+@needs("read", roles=["metadata"])
+def test_nothing_listens_beyond_this_host(stack: Stack, evidence: Evidence) -> None:
+    """What has no log-in of its own, such as monitoring, MUST NOT be reachable from another host,
+    and neither is anything else but the edge meant to be."""
+    outside = sorted(
+        address.address
+        for addresses in psutil.net_if_addrs().values()
+        for address in addresses
+        if address.family == socket.AF_INET and not address.address.startswith("127.")
+    )
+    seen = {}
+    for role in stack.roles():
+        endpoint = stack.endpoint(role)
+        local = endpoint.host in ("127.0.0.1", "localhost", "::1")
+        evidence.require(
+            f"{role} answers on this host",
+            _opens(endpoint.host, endpoint.port),
+            actual=f"{endpoint.host}:{endpoint.port}",
+        )
+        reached = [address for address in outside if _opens(address, endpoint.port)]
+        if role != "edge" and (reached or not local):
+            seen[role] = reached or endpoint.host
+    evidence.require(
+        f"no role of {len(stack.roles())} opens on any of {len(outside)} outside addresses",
+        not seen,
+        expected="connections refused everywhere but on the loopback interface",
+        actual=seen or "refused everywhere",
+    )
+
+
+def _opens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=2):
+            return True
+    except OSError:
+        return False
