@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -34,8 +35,9 @@ SERVER = (
 
 def target_of(place: Path, port: int) -> TargetFile:
     (place / "server.py").write_text(SERVER)
-    pid = place / "server.pid"
-    start = f"setsid {sys.executable} {place}/server.py {port} >/dev/null 2>&1 & echo $! > {pid}"
+    pid = shlex.quote(f"{place}/server.pid")
+    python, script = shlex.quote(sys.executable), shlex.quote(f"{place}/server.py")
+    start = f"setsid {python} {script} {port} >/dev/null 2>&1 & echo $! > {pid}"
     return TargetFile.model_validate(
         {
             "target": {"name": "staging", "driver": "attach", "allow": ["restart", "fault"]},
