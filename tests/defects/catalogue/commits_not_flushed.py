@@ -11,7 +11,7 @@ def patch(module):
     def careless(self):
         original(self)
         with (self.data / "postgresql.conf").open("a") as file:
-            file.write("synchronous_commit = off\nwal_writer_delay = 10s\n")
+            file.write("synchronous_commit = off\nwal_writer_delay = 1s\n")
             file.write("wal_writer_flush_after = 1GB\n")
 
     module.Cluster.prepare = careless
