@@ -54,7 +54,11 @@ verify: setup ## boot the reference stack, run the conformance cases, write a re
 
 .PHONY: test
 test: venv-dev ## run the harness's own tests (no stack of yours is touched)
-	$(call told,$(BIN)/python -m pytest tests --ignore=tests/defects -n $(WORKERS) $(ARGS),$(PYTEST_CODES))
+	$(call told,$(BIN)/python -m pytest tests --ignore=tests/defects -m "not slow" -n $(WORKERS) $(ARGS),$(PYTEST_CODES))
+
+.PHONY: test-slow
+test-slow: venv-dev ## the own tests that break things for real: kills, full disks, whole stacks
+	$(call told,$(BIN)/python -m pytest tests --ignore=tests/defects -m slow -n $(WORKERS) $(ARGS),$(PYTEST_CODES))
 
 .PHONY: defects
 defects: setup ## prove that the cases catch the deliberate defects that they claim to catch

@@ -26,6 +26,8 @@ from chaos.faults.truncate import Truncate
 from harness.drivers.base import Stack
 from harness.drivers.embedded.stack import EmbeddedStack
 
+pytestmark = pytest.mark.slow
+
 EMBED = "gateway-embed"
 
 

@@ -21,6 +21,8 @@ from chaos.faults.toxics import ToxicControl
 from fixtures.faults import Injector
 from harness.drivers.embedded.stack import EmbeddedStack
 
+pytestmark = pytest.mark.slow
+
 Patch = Callable[[pytest.MonkeyPatch], None]
 Check = Callable[[EmbeddedStack], None]
 

@@ -16,6 +16,8 @@ from fixtures.faults import make_fault
 from harness.core.errors import UsageError
 from harness.drivers.embedded.stack import EmbeddedStack
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES: dict[str, dict[str, object]] = {
     "slow-close": {"link": "gateway-embed", "delay_ms": 500},
     "truncate": {"link": "gateway-embed", "passed_bytes": 20},

@@ -11,6 +11,8 @@ from fixtures.faults import make_fault
 from harness.core.errors import TargetError, UsageError
 from harness.drivers.embedded.stack import EmbeddedStack
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES: dict[str, dict[str, object]] = {
     "http-status": {"link": "gateway-embed", "status": 500},
     "http-malformed": {"link": "gateway-rerank"},

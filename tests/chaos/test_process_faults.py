@@ -27,6 +27,8 @@ from harness.drivers.attach import AttachedStack
 from harness.drivers.embedded import procfs
 from harness.drivers.embedded.stack import EmbeddedStack
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES: dict[str, dict[str, object]] = {
     "graceful-stop": {"role": "pager"},
     "restart": {"role": "pager"},

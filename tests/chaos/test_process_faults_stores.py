@@ -19,6 +19,8 @@ from fixtures.faults import make_fault
 from harness.core.errors import NotAllowed, TargetError, UsageError
 from harness.drivers.embedded.stack import EmbeddedStack
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES: dict[str, dict[str, object]] = {
     "full-disk": {"role": "pager", "spare_kib": 64},
     "file-size-limit": {"role": "pager"},

@@ -16,6 +16,8 @@ from fault_owner import hold_and_sleep
 from harness.drivers.embedded import procfs
 from harness.drivers.watchdog import Lease, NoWatchdog, abandoned, orders_in
 
+pytestmark = pytest.mark.slow
+
 Owner = Callable[..., tuple[int, int]]
 
 

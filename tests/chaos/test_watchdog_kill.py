@@ -28,6 +28,8 @@ from harness.core.history import History
 from harness.drivers.embedded import procfs
 from harness.drivers.embedded.stack import EmbeddedStack
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = int(os.environ.get("RAGDRILL_SOAK", "10"))
 LIMIT_S = float(os.environ.get("RAGDRILL_SOAK_LIMIT_S", "15"))
 """The product's bar is 5 s on a machine of its own; the tests share theirs."""

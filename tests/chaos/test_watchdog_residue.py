@@ -23,6 +23,8 @@ from harness.core.errors import NotAllowed, TargetError
 from harness.core.history import History, read_history
 from harness.drivers.embedded.stack import EmbeddedStack
 
+pytestmark = pytest.mark.slow
+
 LINK = {"link": "alerts-pager", "latency_ms": 200}
 
 

@@ -25,6 +25,8 @@ from harness.drivers.embedded.stack import EmbeddedStack
 from harness.drivers.embedded.state import SECRETS_NAME, STATE_NAME
 from harness.drivers.gateway_http import Answer, AuthClient, ReferenceGateway
 
+pytestmark = pytest.mark.slow
+
 OPTIONAL = {"metrics": "prometheus", "alerts": "alertmanager"}
 
 

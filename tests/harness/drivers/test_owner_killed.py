@@ -17,6 +17,8 @@ from embedded_lab import eventually, marked, owner
 from harness.drivers.embedded.ports import is_free
 from harness.drivers.embedded.running import running
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 5.0
 OWNER = """
 import sys, time
