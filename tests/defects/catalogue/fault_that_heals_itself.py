@@ -1,4 +1,4 @@
-"""The fault goes away by itself after twenty seconds, with and without the playbook."""
+"""The fault goes away by itself soon after its alert, with and without the playbook."""
 
 import threading
 
@@ -13,7 +13,7 @@ def patch(module):
 
     def short(self, stack):
         original(self, stack)
-        timer = threading.Timer(20.0, lambda: self.heal(stack))
+        timer = threading.Timer(14.5, lambda: self.heal(stack))
         timer.daemon = True
         timer.start()
 
