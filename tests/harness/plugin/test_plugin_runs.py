@@ -180,9 +180,13 @@ EVERY_ENDING = """
         "It MUST hold."
         raise RuntimeError("never runs")
 
+    @pytest.fixture(scope="session")
+    def client_of_an_absent_role(stack):
+        return {}["gpu"]
+
     @conformance("slo/latency", since="0.1")
     @needs("read", roles=["gpu"])
-    def test_role_is_absent(evidence):
+    def test_role_is_absent(client_of_an_absent_role, evidence):
         "It MUST hold."
         raise RuntimeError("never runs")
 """
