@@ -8,7 +8,7 @@ import pytest
 
 from chaos.playbooks.latency import LATENCY
 from fixtures.corpus import Corpus
-from fixtures.scenario import Arm, Heartbeats, Incident, Scenario, verdict_of
+from fixtures.scenario import Arm, Heartbeats, Incident, Scenario, hold_for, verdict_of
 from fixtures.tenants import Connect, Tenant
 from harness import conformance, needs
 from harness.core.evidence import Evidence, Inconclusive
@@ -54,7 +54,7 @@ def test_fallback_ends_slow_embedding(
     with heartbeat(write) as beats:
         treated = scenario.run_arm("treated", incident, LATENCY.step("embed-fallback"))
         judge_treated(evidence, treated)
-        control = scenario.run_arm("control", incident, None, hold_s=treated.held_s)
+        control = scenario.run_arm("control", incident, None, hold_s=hold_for(treated))
         judge_control(evidence, control)
     lost = [key for key in beats.acknowledged if gateway.get_document(key).status != 200]
     evidence.require(
