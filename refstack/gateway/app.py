@@ -128,6 +128,7 @@ class Gateway:
             Catalogue(self._metadata),
             metrics,
             settings.timeout_s,
+            settings.max_inflight,
         )
 
     @contextlib.asynccontextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncClientCursor, AsyncConnection
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from refstack.gateway.breaker import Breaker
 from refstack.gateway.deadline import Deadline, bounded
@@ -23,6 +25,9 @@ Row = tuple[Any, ...]
 Connection = AsyncConnection[Row]
 TIMEOUT_S = 3.0
 ATTEMPTS = 3
+PAUSE_S = 0.02
+"""Upper end of the first random pause before another try; it doubles with each."""
+
 _ENTER = "BEGIN; SET LOCAL ROLE authenticated; SELECT set_config('request.jwt.claims', %s, true); "
 
 
@@ -127,6 +132,9 @@ class MetadataStore:
                     # One broken connection means that its siblings are broken as well.
                     with contextlib.suppress(TimeoutError):
                         await bounded(self._pool.check(), deadline.within(TIMEOUT_S))
+                    # Apart from each other, or all who lost theirs would storm the pool at once.
+                    pause = random.uniform(0, PAUSE_S * 2**attempt)
+                    await asyncio.sleep(deadline.within(pause))
                     continue
                 self.breaker.failed()
                 raise
@@ -138,7 +146,8 @@ class MetadataStore:
         begun = time.perf_counter()
         try:
             return await bounded(self._borrowed(work), seconds)
-        except (TimeoutError, PoolTimeout, psycopg.errors.QueryCanceled):
+        except (TimeoutError, PoolTimeout, TooManyRequests, psycopg.errors.QueryCanceled):
+            # A full queue is no broken connection: to try again would only make it longer.
             kind = "timeout"
         except psycopg.OperationalError:
             kind = "connect"

@@ -75,6 +75,11 @@ class GatewayMetrics:
             ["upstream"],
             registry=self.registry,
         )
+        self.shed = Counter(
+            "rag_gateway_shed_total",
+            "Requests refused at once because too many were being served.",
+            registry=self.registry,
+        )
         self.documents = Counter(
             "rag_gateway_documents_total",
             "Documents acknowledged as ingested or deleted.",

@@ -30,6 +30,7 @@ from refstack.gateway.models import (
     QueryResponse,
 )
 from refstack.gateway.retrieval import Retrieval
+from refstack.gateway.shedding import Gate
 from refstack.gateway.tokens import Identity, TokenVerifier
 
 M = TypeVar("M", bound=BaseModel)
@@ -82,7 +83,10 @@ def _json(model: BaseModel, status: int = 200, headers: dict[str, str] | None = 
 
 
 class Api:
-    """Handlers of all routes under `/v1/`. Each has an identity and `timeout_s` seconds."""
+    """Handlers of all routes under `/v1/`. Each has an identity and `timeout_s` seconds.
+
+    At most `max_inflight` requests are served at a time; further ones are refused at once.
+    """
 
     def __init__(
         self,
@@ -92,6 +96,7 @@ class Api:
         catalogue: Catalogue,
         metrics: GatewayMetrics,
         timeout_s: float,
+        max_inflight: int,
     ) -> None:
         self._verifier = verifier
         self._retrieval = retrieval
@@ -99,6 +104,7 @@ class Api:
         self._catalogue = catalogue
         self._metrics = metrics
         self._timeout_s = timeout_s
+        self._gate = Gate(max_inflight, metrics.shed.inc)
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -117,9 +123,11 @@ class Api:
             # away after a commit, say) still ends in an answer of its own.
             deadline = Deadline(0.95 * self._timeout_s)
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    identity = await self._verifier.identify(request.headers.get("authorization"))
-                    return await handler(request, identity, deadline)
+                with self._gate.entered():
+                    async with asyncio.timeout(self._timeout_s):
+                        bearer = request.headers.get("authorization")
+                        identity = await self._verifier.identify(bearer)
+                        return await handler(request, identity, deadline)
             except TimeoutError:
                 raise Problem(
                     503,

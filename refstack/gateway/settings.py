@@ -48,6 +48,7 @@ class Settings:
     alias: str
     timeout_s: float
     cleanup_s: float
+    max_inflight: int
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -117,4 +118,5 @@ def read_settings(env: Environment) -> Settings:
         alias=read_alias(env),
         timeout_s=env.number("GATEWAY_TIMEOUT_S", 10.0, low=0.5, high=120.0),
         cleanup_s=env.number("GATEWAY_CLEANUP_S", 15.0, low=0.2, high=3600.0),
+        max_inflight=env.integer("GATEWAY_MAX_INFLIGHT", 128, low=1, high=4096),
     )

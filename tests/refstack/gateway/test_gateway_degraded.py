@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -173,3 +175,41 @@ def test_readiness_names_a_missing_model_and_a_missing_collection(world: World) 
         world.embed.models = ("wordllama-256", "minilm-384")
     nowhere = world.start_gateway(ready=False, GATEWAY_COLLECTION_ALIAS="nowhere")
     assert "nowhere points at nothing" in reason(nowhere, "vectordb")
+
+
+def test_more_requests_than_can_be_served_are_refused_at_once_and_only_those(
+    world: World, user: User
+) -> None:
+    gateway = world.start_gateway(GATEWAY_MAX_INFLIGHT="2")
+    ann = user(of=gateway)
+    ann.write("the lamp is lit")
+    held, go_on = threading.Semaphore(0), threading.Event()
+
+    def hold(path: str) -> None:
+        if "embeddings" in path:
+            held.release()
+            go_on.wait(1.5)
+
+    world.embed.trouble = hold
+    with ThreadPoolExecutor(2) as both:
+        inside = [both.submit(ann.query, "lamp") for _ in range(2)]
+        assert held.acquire(timeout=5)
+        assert held.acquire(timeout=5)
+        refused = ann.query("lamp")
+        assert gateway.http.get("/healthz").status_code == 200, "health is no request to shed"
+        go_on.set()
+        assert [answer.result(10).status_code for answer in inside] == [200, 200]
+    assert refused.status_code == 503
+    assert refused.json()["type"] == "urn:ragdrill:problem:overloaded"
+    assert refused.headers["Retry-After"]
+    assert gateway.metric("rag_gateway_shed_total") == 1
+    assert ann.query("lamp").status_code == 200, "who has left makes room"
+
+
+def test_retries_are_few_and_apart(world: World, user: User) -> None:
+    ann = user(of=world.start_gateway())
+    ann.write("the lamp is lit")
+    world.rerank.trouble = lambda _path: 503
+    world.rerank.seen.clear()
+    assert ann.query("lamp").json()["degraded"] == ["rerank_unavailable"]
+    assert len(world.rerank.seen) == 3
