@@ -9,7 +9,7 @@ comes twice. It is safe against accidents, not against an author of collisions.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +24,9 @@ from harness.core.errors import HarnessError
 ALGORITHM = "ragdrill-content-1"
 BUCKETS = 1024
 _MODULUS = 1 << 256
+_UNNAMED = bytes(4)
+_PACKERS: dict[int, Callable[..., bytes]] = {}
+"""A packer for each length of vector that was met: a handful, as collections have few vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,9 @@ class Fingerprint(NamedTuple):
         # The parts have one length each (32 bytes) or are preceded by theirs: no two points run
         # together to the same bytes.
         parts = _sized(canonical) + self.payload
-        for name in sorted(self.vectors):
-            parts += _sized(name.encode()) + self.vectors[name]
+        vectors = self.vectors
+        for name in vectors if len(vectors) == 1 else sorted(vectors):
+            parts += (_sized(name.encode()) if name else _UNNAMED) + vectors[name]
         return int.from_bytes(sha256(parts).digest(), "big")
 
 
@@ -267,4 +271,7 @@ def _vector_bytes(vector: Any, point_id: PointId) -> bytes:
 
 
 def _floats(values: list[float]) -> bytes:
-    return struct.pack(f"<{len(values)}f", *values)
+    packer = _PACKERS.get(len(values))
+    if packer is None:
+        packer = _PACKERS[len(values)] = struct.Struct(f"<{len(values)}f").pack
+    return packer(*values)
