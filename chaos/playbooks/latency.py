@@ -6,9 +6,9 @@ import time
 
 import httpx
 
-from chaos.playbooks.base import Playbook, Seen, Step
+from chaos.playbooks.base import Playbook, Seen, Step, replaceable
 from harness.core.errors import TargetError
-from harness.drivers.base import Replace, Stack
+from harness.drivers.base import Stack
 
 EMBED_BUDGET_S = 0.1
 """Share of the 250 ms objective that embedding may take; beyond it the step is called for. Our
@@ -54,22 +54,20 @@ def _embedding_is_slow(stack: Stack) -> Seen:
     )
 
 
+def _embedding_is_fast(stack: Stack) -> Seen:
+    seconds, calls = embedding_seconds(stack)
+    return Seen(
+        calls > 0 and seconds <= EMBED_BUDGET_S,
+        {"embed_mean_s": round(seconds, 4), "calls": calls, "budget_s": EMBED_BUDGET_S},
+    )
+
+
 def _use_fallback(stack: Stack) -> None:
-    _replaceable(stack).replace("gateway", {"GATEWAY_EMBED_PROVIDER": "fallback"})
+    replaceable(stack).replace("gateway", {"GATEWAY_EMBED_PROVIDER": "fallback"})
 
 
 def _use_local(stack: Stack) -> None:
-    _replaceable(stack).replace("gateway", {"GATEWAY_EMBED_PROVIDER": "local"})
-
-
-def _replaceable(stack: Stack) -> Replace:
-    if not isinstance(stack, Replace):
-        raise TargetError(
-            "This target's gateway can't be rolled to new settings.",
-            expected="a driver with Replace, or a control command in the target file",
-            actual=stack.name,
-        )
-    return stack
+    replaceable(stack).replace("gateway", {"GATEWAY_EMBED_PROVIDER": "local"})
 
 
 LATENCY = Playbook(
@@ -77,6 +75,8 @@ LATENCY = Playbook(
     title="High latency: p95 above 250 ms",
     section="9.1",
     anchor="latency",
+    starts_when="The alert RAG_P95_Latency_High pages: 95 of 100 queries take longer than 250 ms.",
+    alerts=("RAG_P95_Latency_High",),
     steps=(
         Step(
             slug="embed-fallback",
@@ -87,9 +87,11 @@ LATENCY = Playbook(
             'upstream="embed", is the mean time in embedding.',
             command="`GATEWAY_EMBED_PROVIDER=fallback docker compose up -d rag-gateway`, as the "
             "other colour; switch nginx once its /readyz says 200.",
+            expect="The mean time in embedding falls below 100 ms within seconds, and p95 follows.",
             way_back="The same with GATEWAY_EMBED_PROVIDER=local, once the worker answers in time.",
             condition=_embedding_is_slow,
             action=_use_fallback,
+            effect=_embedding_is_fast,
             undo=_use_local,
         ),
     ),
