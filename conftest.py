@@ -14,6 +14,7 @@ pytest_plugins = [
     "fixtures.stores",
     "fixtures.corpus",
     "fixtures.backup",
+    "fixtures.scripts",
     "fixtures.faults",
     "fixtures.load",
     "fixtures.alerts",
