@@ -18,6 +18,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "http-malformed": {"link": "gateway-rerank"},
     "http-embedding-dimension": {"link": "gateway-embed", "change": 3},
     "http-embedding-nan": {"link": "gateway-fallback"},
+    "http-embedding-space": {"link": "gateway-fallback"},
     "http-rerank-permuted": {"link": "gateway-rerank"},
     "http-rerank-missing": {"link": "gateway-rerank", "missing": 2},
     "http-stale": {"link": "gateway-auth"},

@@ -23,6 +23,7 @@ RATED = [
     "http_malformed_json",
     "http_embedding_dimension",
     "http_embedding_nan",
+    "http_embedding_space",
     "http_rerank_permuted",
     "http_rerank_missing",
     "http_stale",

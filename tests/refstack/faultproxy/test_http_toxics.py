@@ -177,6 +177,17 @@ def test_one_number_of_each_vector_is_none(site: Make, real: Any) -> None:
     assert (len(vector), sum(math.isnan(n) for n in vector)) == (3, 1)
 
 
+@pytest.mark.parametrize("real", [VECTORS, PACKED, [[1.0, 2.0, 3.0]]])
+def test_vectors_come_out_of_another_space_under_its_name(site: Make, real: Any) -> None:
+    here = site(as_json(real))
+    here.proxy.toxic("http_embedding_space")
+    body = here.browser().get()[1]
+    own = vectors(json.dumps(real).encode())
+    assert vectors(body) == [vector[::-1] for vector in own]
+    if isinstance(real, dict):
+        assert json.loads(body)["model"] == "another-model"
+
+
 def vectors(body: bytes) -> list[list[float]]:
     """The vectors of an answer in any of the shapes."""
     answer = json.loads(body)
