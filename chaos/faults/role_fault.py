@@ -62,7 +62,13 @@ class RoleFault(Fault):
         return Notes(stack, self.slug, self.on)
 
     def start_if_down(self, stack: Stack) -> None:
-        """Start the role unless something listens for it already."""
+        """Start the role unless something listens for it already.
+
+        Who injected may have been killed right after telling it to stop: then it still answers for
+        a moment, so what is ending is waited for first.
+        """
+        if isinstance(stack, ProcessIds):
+            stack.settle(self.role)
         if self.look(stack).outcome == "refused":
             restartable(stack).start(self.role)
 

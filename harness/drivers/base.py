@@ -151,6 +151,10 @@ class ProcessIds(Protocol):
         """The living processes of the role, children included; empty while it is down."""
         ...
 
+    def settle(self, role: str) -> None:
+        """Wait until a stop or kill of the role that is under way is over, whoever began it."""
+        ...
+
     def exit_status(self, role: str) -> int | None:
         """How the role's process ended (negative: by that signal); None while it runs."""
         ...

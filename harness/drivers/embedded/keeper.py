@@ -239,6 +239,7 @@ class Keeper:
         service = self._named(name)
         if not service.running and not service.tree():
             return failure(f"{name} is not running")
+        service.ending = True
         service.kill()
         return lambda: {"ok": True, **service.describe()} if service.gone() else None
 
@@ -249,6 +250,7 @@ class Keeper:
         if not service.running:
             service.kill()
             return {"ok": True, "forced": False, **service.describe()}
+        service.ending = True
         service.tree()
         service.signal_tree(signal.SIGCONT)
         procfs.send(service.pid, service.stop_signal)

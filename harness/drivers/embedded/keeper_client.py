@@ -208,6 +208,21 @@ class KeeperClient:
         """End a process in its own way, by force after ``grace_s``; ``forced`` says which."""
         return self.call("stop", timeout_s=grace_s + _ANSWER_S, name=name, grace=grace_s)
 
+    def settle(self, name: str, timeout_s: float = _ANSWER_S) -> None:
+        """Wait until a process that was told to end is gone; whoever told it may be dead."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            described = self.services().get(name, {})
+            if not (described.get("running") and described.get("ending")):
+                return
+            if time.monotonic() > deadline:
+                raise KeeperError(
+                    f"{name} was told to end and did not.",
+                    expected=f"an end within {timeout_s:g} s",
+                    actual=f"still running as pid {described['pid']}",
+                )
+            time.sleep(0.01)
+
     def alive(self) -> bool:
         """Whether a keeper answers under this run's address."""
         try:

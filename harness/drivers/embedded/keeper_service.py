@@ -34,6 +34,8 @@ class Service:
     started_at: float
     exit_code: int | None = None
     ended_at: float | None = None
+    ending: bool = False
+    """Whether it was told to stop or was killed; it may live on for a moment."""
     seen: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -46,6 +48,7 @@ class Service:
             "pid": self.pid,
             "start": self.start,
             "running": self.running,
+            "ending": self.ending,
             "exit_code": self.exit_code,
             "started_at": self.started_at,
             "ended_at": self.ended_at,

@@ -277,6 +277,10 @@ class EmbeddedStack:
     def pids(self, role: str) -> tuple[int, ...]:
         return tuple(self._keeper.tree(_process(self.state, role)))
 
+    def settle(self, role: str) -> None:
+        """Wait until a stop or kill of the role that somebody else began is over."""
+        self._keeper.settle(_process(self.state, role))
+
     def exit_status(self, role: str) -> int | None:
         described = self._keeper.services().get(_process(self.state, role), {})
         status: int | None = described.get("exit_code")

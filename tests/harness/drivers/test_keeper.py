@@ -92,6 +92,24 @@ def test_a_running_name_cannot_be_started_twice(keeper: KeeperClient) -> None:
         start(keeper, "one", ["/bin/sleep", "300"])
 
 
+def test_a_stop_whose_client_is_gone_is_waited_for(keeper: KeeperClient) -> None:
+    slow = "trap 'sleep 0.4; exit 0' TERM; echo ready; while :; do sleep 0.02; done"
+    start(keeper, "reluctant", ["/bin/sh", "-c", slow])
+    log = Path(keeper.services()["reluctant"]["log"])
+    assert eventually(lambda: "ready" in log.read_text())
+    with pytest.raises(KeeperError):
+        keeper.call("stop", timeout_s=0.05, name="reluctant", grace=10.0)
+    assert keeper.is_running("reluctant")
+    keeper.settle("reluctant")
+    assert not keeper.is_running("reluctant")
+
+
+def test_what_nobody_told_to_end_is_not_waited_for(keeper: KeeperClient) -> None:
+    start(keeper, "steady", ["/bin/sleep", "300"])
+    keeper.settle("steady", timeout_s=0.5)
+    assert keeper.is_running("steady")
+
+
 def family(keeper: KeeperClient) -> list[int]:
     start(keeper, "family", FAMILY)
     assert eventually(lambda: len(keeper.tree("family")) == 3)
