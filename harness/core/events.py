@@ -240,6 +240,48 @@ class PlaybookStep(Event):
 
 
 @dataclass(frozen=True)
+class DrillBegan(Event):
+    """A disaster-recovery drill begins. ``operator`` is who runs it; ``plan`` lists its steps in
+    order as ``{"step", "title", "limit", "source"}``: seconds allowed (or null) and who says so.
+    ``resumed_from`` names the interrupted run whose finished steps are not done again."""
+
+    KIND: ClassVar[str] = "drill.began"
+    case: str
+    operator: str
+    plan: list[dict[str, Any]]
+    resumed_from: str = ""
+
+
+@dataclass(frozen=True)
+class DrillStep(Event):
+    """A step of a drill changes its state: began, done, failed or carried (done in the run that
+    this one resumes). ``seconds`` is what it took, ``detail`` what it found."""
+
+    KIND: ClassVar[str] = "drill.step"
+    case: str
+    step: str
+    state: str
+    seconds: float | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DrillBackup(Event):
+    """The backup that a drill restores. ``origin`` is taken (by the drill) or fetched; ``objects``
+    are ``{"name", "sha256", "bytes", "verified"}``; ``versions`` is part -> version at backup."""
+
+    KIND: ClassVar[str] = "drill.backup"
+    case: str
+    bucket: str
+    name: str
+    origin: str
+    began: str = ""
+    ended: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    objects: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class CaseVerdict(Event):
     """A case ended. ``message`` says why in full for anything but a pass; ``rerun`` is a command;
     ``active_faults`` are those still on when the verdict fell."""
@@ -288,6 +330,9 @@ KINDS: dict[str, type[Event]] = {
         ScenarioPhase,
         AlertSeen,
         PlaybookStep,
+        DrillBegan,
+        DrillStep,
+        DrillBackup,
         CaseVerdict,
         RunVerdict,
     )
