@@ -1,0 +1,1 @@
+"""Embedding models: spaces kept apart, canaries, promotion (guide 6.3)."""
