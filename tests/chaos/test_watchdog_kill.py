@@ -114,7 +114,8 @@ def remains(stack: EmbeddedStack, peace: Fingerprint, owner: int) -> dict[str, A
     except TargetError as error:
         left["not ready"] = str(error)[:200]
     if leases := list(stack.scratch.parent.glob(f"{stack.scratch.name}.lease-{owner}")):
-        left["leases"] = [[each.name for each in lease.rglob("*")] for lease in leases]
+        # os.walk goes on where a directory vanishes below it, which is what is waited for.
+        left["leases"] = [[names for *_, names in os.walk(lease)] for lease in leases]
     # The watchdog and the residue process: nobody may be left that belonged to the owner.
     orphans = [
         pid
