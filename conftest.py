@@ -11,6 +11,7 @@ pytest_plugins = [
     "fixtures.tenants",
     "fixtures.tokens",
     "fixtures.canaries",
+    "fixtures.hostile",
     "fixtures.stores",
     "fixtures.corpus",
     "fixtures.backup",
@@ -18,5 +19,6 @@ pytest_plugins = [
     "fixtures.faults",
     "fixtures.load",
     "fixtures.alerts",
+    "fixtures.heartbeat",
     "fixtures.scenario",
 ]

@@ -1,0 +1,139 @@
+"""What the steps of playbooks look at: metrics of the gateway, processor time, Prometheus."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from harness.core.errors import TargetError
+from harness.drivers.base import ProcessIds, Stack
+
+T = TypeVar("T")
+
+WINDOW_S = 3.0
+"""A step looks twice, so long apart: what happened meanwhile is what it judges."""
+
+LOOK_TIMEOUT_S = 5.0
+
+
+def metric(stack: Stack, role: str, name: str, **labels: str) -> float:
+    """Return the sum over a role's samples of this name and these labels; 0 where there is none.
+
+    The role's own page is read and not Prometheus, which may be what is broken.
+
+    Raises:
+        TargetError: the page can't be read.
+    """
+    url = stack.endpoint(role).url + "/metrics"
+    try:
+        answer = httpx.get(url, timeout=LOOK_TIMEOUT_S, trust_env=False).raise_for_status()
+    except httpx.HTTPError as error:
+        raise TargetError(
+            f"The metrics of {role} can't be read.",
+            expected=f"an answer from {url} within {LOOK_TIMEOUT_S:g} s",
+            actual=f"{type(error).__name__}: {error}",
+        ) from error
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+def upstream_seconds(stack: Stack, upstream: str, window_s: float = WINDOW_S) -> tuple[float, int]:
+    """Return the gateway's mean time (s) in calls of an upstream over a window, and their number.
+
+    Raises:
+        TargetError: the gateway's metrics can't be read.
+    """
+    name = "rag_gateway_upstream_latency_seconds"
+    (seconds, calls), (later_seconds, later_calls) = twice(
+        lambda: (
+            metric(stack, "gateway", f"{name}_sum", upstream=upstream),
+            metric(stack, "gateway", f"{name}_count", upstream=upstream),
+        ),
+        window_s,
+    )
+    number = int(later_calls - calls)
+    return ((later_seconds - seconds) / number if number > 0 else 0.0), max(number, 0)
+
+
+def cpu_share(stack: Stack, role: str, window_s: float = WINDOW_S) -> float:
+    """Return how much of one processor a role used over a window: 1.0 is one processor, all the
+    time. From /proc where its processes are on this machine, else from Prometheus.
+
+    Raises:
+        TargetError: neither shows it.
+    """
+    if isinstance(stack, ProcessIds):
+        (before, began), (after, ended) = twice(
+            lambda: (cpu_seconds(stack.pids(role)), time.monotonic()), window_s
+        )
+        # A process that ended takes its seconds along; what is left is no less than nothing.
+        return max(0.0, after - before) / (ended - began)
+    for query in _cpu_queries(role):
+        values = ask_prometheus(stack, query)
+        if values:
+            return sum(values)
+    raise TargetError(
+        f"The processor time of {role} can't be seen.",
+        expected="processes on this machine, or one of these in Prometheus: "
+        + "; ".join(_cpu_queries(role)),
+        actual="neither",
+        next_step="scrape cAdvisor or the role's own /metrics, or look with `docker stats`",
+    )
+
+
+def ask_prometheus(stack: Stack, query: str) -> list[float]:
+    """Return the values of an instant query.
+
+    Raises:
+        TargetError: there is no Prometheus in the target, or it does not answer.
+    """
+    url = f"{stack.endpoint('metrics').url}/api/v1/query"
+    try:
+        answer = httpx.get(
+            url, params={"query": query}, timeout=LOOK_TIMEOUT_S, trust_env=False
+        ).raise_for_status()
+        return [float(series["value"][1]) for series in answer.json()["data"]["result"]]
+    except (httpx.HTTPError, ValueError, KeyError, IndexError) as error:
+        raise TargetError(
+            "Prometheus does not answer a query.",
+            expected=f"values of {query}",
+            actual=f"{type(error).__name__}: {error}",
+        ) from error
+
+
+def twice(look: Callable[[], T], window_s: float = WINDOW_S) -> tuple[T, T]:
+    """Look, wait, and look again."""
+    first = look()
+    time.sleep(window_s)
+    return first, look()
+
+
+def cpu_seconds(pids: tuple[int, ...]) -> float:
+    """Return the processor time (s) that these processes have used; the dead count as nothing."""
+    return sum(_times(pids))
+
+
+def _times(pids: tuple[int, ...]) -> Iterator[float]:
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = psutil.Process(pid).cpu_times()
+            yield times.user + times.system
+
+
+def _cpu_queries(role: str) -> tuple[str, str]:
+    names = {"vectordb": "qdrant|vectordb", "embed": "embed", "gateway": "gateway"}
+    wanted = names.get(role, role)
+    return (
+        f'sum(rate(container_cpu_usage_seconds_total{{name=~".*({wanted}).*"}}[1m]))',
+        f'sum(rate(process_cpu_seconds_total{{job=~".*({wanted}).*"}}[1m]))',
+    )
