@@ -13,7 +13,7 @@ MOST_CASES = 50
 """Cases told in full; a CI system cuts a summary that is too long, and would cut it anywhere."""
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|~>@:])")
-_MARK = {
+MARKS = {
     Verdict.PASS: "✅",
     Verdict.SKIP: "⏭️",
     Verdict.INCONCLUSIVE: "❔",
@@ -26,7 +26,7 @@ def render(judgement: Judgement) -> str:
     """Return the summary: verdict, counts, requirements, what went wrong, stand-ins."""
     run = judgement.run
     lines = [
-        f"## {_MARK[judgement.verdict]} {str(judgement.verdict).upper()}: "
+        f"## {MARKS[judgement.verdict]} {str(judgement.verdict).upper()}: "
         f"{escape(judgement.headline)}",
         "",
     ]
@@ -40,7 +40,7 @@ def render(judgement: Judgement) -> str:
     counts = judgement.counts
     words = [verdict for verdict, _ in GLOSSARY]
     lines += [
-        "| " + " | ".join(f"{_MARK[word]} {word}" for word in words) + " |",
+        "| " + " | ".join(f"{MARKS[word]} {word}" for word in words) + " |",
         "|" + " ---: |" * len(words),
         "| " + " | ".join(str(counts[word]) for word in words) + " |",
         "",
@@ -63,7 +63,7 @@ def render(judgement: Judgement) -> str:
         lines += [f"… and {many(len(bad) - MOST_CASES, 'more case')}; all are in index.html.", ""]
     skipped = run.by_verdict(Verdict.SKIP)
     if skipped:
-        lines += [f"### {_MARK[Verdict.SKIP]} Not run, so not shown", ""]
+        lines += [f"### {MARKS[Verdict.SKIP]} Not run, so not shown", ""]
         lines += [
             f"- {code(case.id)}: {escape(case.message, 200)}" for case in skipped[:MOST_CASES]
         ]
@@ -105,7 +105,7 @@ def _facts(judgement: Judgement) -> list[str]:
 
 def _told(case: Case) -> list[str]:
     said = case.deciding
-    lines = [f"### {_MARK[case.verdict]} {case.verdict}: {code(case.id)}", ""]
+    lines = [f"### {MARKS[case.verdict]} {case.verdict}: {code(case.id)}", ""]
     lines.append(f"{escape(case.title)}")
     lines += ["", f"- decided by: {escape(case.message)}"]
     if said is not None:

@@ -132,6 +132,7 @@ class Run:
     started_at: float | None = None
     last_at: float | None = None
     requirements: dict[str, Requirement] = field(default_factory=dict)
+    objectives: list[events.ObjectiveKnown] = field(default_factory=list)
     components: list[events.ComponentSeen] = field(default_factory=list)
     notes: list[events.Note] = field(default_factory=list)
     ready: list[events.StackReady] = field(default_factory=list)
@@ -221,6 +222,8 @@ def _take(run: Run, t: float, event: events.Event) -> None:
             run.requirements[event.slug] = Requirement(
                 event.slug, event.level, event.section, event.sentence, event.waiver
             )
+        case events.ObjectiveKnown():
+            run.objectives.append(event)
         case events.ComponentSeen():
             if event not in run.components:
                 run.components.append(event)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.core.verdicts import Verdict
-from reports import html, junit, markdown
+from reports import drill_pages, html, junit, markdown
+from reports.drill import drills
 from reports.judgement import Judgement, judge
 from reports.model import load
 
@@ -28,7 +29,8 @@ class Rendered:
 
 def render(run_dir: Path, out: Path | None = None) -> Rendered:
     """Write ``index.html``, ``junit.xml`` and ``summary.md`` of the run in ``run_dir`` into ``out``
-    (default: into ``run_dir``); the same history gives the same bytes.
+    (default: into ``run_dir``), and of each drill ``drill.html`` and ``drill.md``; the same history
+    gives the same bytes.
 
     Raises:
         HarnessError: there is no readable history, or ``out`` cannot be written.
@@ -43,6 +45,11 @@ def render(run_dir: Path, out: Path | None = None) -> Rendered:
         rendered.index.write_bytes(html.render(judgement, out).encode(errors="replace"))
         rendered.junit.write_bytes(junit.render(judgement))
         rendered.summary.write_bytes(markdown.render(judgement).encode(errors="replace"))
+        for number, drill in enumerate(drills(run_dir, judgement), start=1):
+            stem = "drill" if number == 1 else f"drill-{number}"
+            page, pack = drill_pages.html(drill), drill_pages.markdown(drill)
+            (out / f"{stem}.html").write_bytes(page.encode(errors="replace"))
+            (out / f"{stem}.md").write_bytes(pack.encode(errors="replace"))
     except OSError as error:
         raise HarnessError(
             "The reports could not be written.",

@@ -25,12 +25,13 @@ _WINDOWS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 class Sample:
     """One request: UTC seconds of its intended start, latency in seconds, whether it succeeded.
 
-    A failed request that was never answered has an infinite latency."""
+    A failed request that was never answered has an infinite latency. ``key`` says whose it was."""
 
     t: float
     seconds: float
     ok: bool
     arm: str
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def _sample(line: str, arm: str) -> Sample | None:
         t, seconds = float(raw["t"]), math.inf if unanswered else float(raw["seconds"])
         if not (math.isfinite(t) and (unanswered or math.isfinite(seconds))):
             return None
-        return Sample(t, seconds, ok, str(raw.get("arm") or arm))
+        return Sample(t, seconds, ok, str(raw.get("arm") or arm), str(raw.get("key") or ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

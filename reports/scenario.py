@@ -161,7 +161,7 @@ def _arm(
         tuple(sorted(alerts, key=lambda a: a.at)),
         tuple(steps),
         tuple(sorted(moments, key=lambda m: m.at)),
-        tuple(Sample(s.t - zero, s.seconds, s.ok, s.arm) for s in samples),
+        tuple(Sample(s.t - zero, s.seconds, s.ok, s.arm, s.key) for s in samples),
         tuple(WindowPoint(p.t - zero, p.p95, p.failed, p.n) for p in points),
         recovered,
     )
