@@ -29,6 +29,7 @@ ROLES = (
     "logs",
     "dashboards",
     "gpu",
+    "exporter",
 )
 PROFILES = ("ci", "full", "drill", "upgrade", "safe")
 """``ci`` minutes; ``full`` everything; ``drill`` recovery; ``upgrade`` before an upgrade; ``safe``

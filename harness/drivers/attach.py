@@ -32,6 +32,7 @@ _PROBES: dict[str, tuple[str, str]] = {
     "metrics": ("/-/ready", ""),
     "alerts": ("/-/ready", ""),
     "pager": ("/readyz", ""),
+    "exporter": ("/readyz", ""),
     "faultproxy": ("/version", ""),
 }
 

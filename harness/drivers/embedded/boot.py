@@ -89,10 +89,11 @@ def boot(processes: Processes, progress: Progress) -> None:
         # Earlier, it would ask for keys before anybody has some, and wait a second to ask again.
         gateway: ("links", "migrate"),
         "metrics": ("links",),
+        "exporter": ("migrate", "objectstore ready"),
     }
     first = ("faultproxy", "metadata", "vectordb", "embed", "fallback", "rerank", "objectstore")
     steps = []
-    for name in (*first, "edge", "pager", "auth", gateway, "alerts", "metrics"):
+    for name in (*first, "edge", "pager", "auth", gateway, "alerts", "metrics", "exporter"):
         if name not in processes.state.absent:
             steps.append(Step(name, needs.get(name, ()), start(name)))
             steps.append(Step(f"{name} ready", (name,), ready(name)))

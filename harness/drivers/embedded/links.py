@@ -38,6 +38,8 @@ EDGES = (
     Edge("metrics-embed", "metrics", "embed", "embed"),
     Edge("metrics-rerank", "metrics", "rerank", "rerank"),
     Edge("metrics-vectordb", "metrics", "vectordb", "vectordb"),
+    Edge("metrics-auth", "metrics", "auth", "auth"),
+    Edge("metrics-exporter", "metrics", "exporter", "exporter"),
     Edge("metrics-alerts", "metrics", "alerts", "alerts"),
     Edge("alerts-pager", "alerts", "pager", "pager"),
     Edge("operator-vectordb", "operator", "vectordb", "vectordb"),

@@ -58,6 +58,11 @@ class Metrics:
                         "key_file": "vectordb.key",
                         "targets": {"vectordb": self._link("metrics-vectordb")},
                     },
+                    {"name": "auth", "targets": {"auth": self._link("metrics-auth")}},
+                    {
+                        "name": "exporter",
+                        "targets": {"exporter": self._link("metrics-exporter")},
+                    },
                     {
                         "name": "objectstore",
                         "targets": {"objectstore": f"{HOST}:{self.ports['objectstore-metrics']}"},

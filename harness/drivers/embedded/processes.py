@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from harness.drivers.embedded.ports import HOST
 from harness.drivers.embedded.postgres import ADMIN, Cluster
 from harness.drivers.embedded.seaweed import PORTS as OBJECTSTORE_PORTS
 from harness.drivers.embedded.seaweed import ObjectStore
-from harness.drivers.embedded.services import OURS, Context, migration
+from harness.drivers.embedded.services import KEY_REGISTER, OURS, Context, key_register, migration
 from harness.drivers.embedded.state import Secrets, State, write_private
 
 PORT_NAMES = (
@@ -96,6 +97,10 @@ class Processes:
             ).write(values["vectordb_read_only_api_key"])
         elif name == "alerts":
             self._alerts().write()
+        elif name == "exporter":
+            register = self.directory(name) / KEY_REGISTER
+            if not register.exists():
+                write_private(register, key_register(time.time()))
 
     def _new_cluster(self) -> None:
         postgres.check_can_run()

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.drivers.embedded.links import proxy_port_name
@@ -16,6 +17,8 @@ MODELS = ("wordllama-256", "minilm-384")
 """The embedding models of the reference stack; the first is the stable one."""
 AUDIENCE = "authenticated"
 TOKEN_LIFE_S = 3600
+KEY_REGISTER = "keys.json"
+"""In the exporter's directory: which keys there are, and since when."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,33 @@ def _pager(context: Context) -> dict[str, str]:
     return {"PAGER_FILE": str(context.scratch / "pager" / "deliveries.jsonl")}
 
 
+def _exporter(context: Context) -> dict[str, str]:
+    ports = context.ports
+    probed = {role: ports[role] for role in ("edge", "metadata", "objectstore", "pager")}
+    return {
+        # Live drills cannot wait half a minute for a measurement.
+        "EXPORTER_INTERVAL_S": "1",
+        "EXPORTER_DATABASE_URL": context.database(ADMIN, None),
+        "EXPORTER_VECTORDB_URL": context.direct("vectordb"),
+        "EXPORTER_VECTORDB_API_KEY": context.secrets["vectordb_read_only_api_key"],
+        "EXPORTER_S3_URL": context.direct("objectstore"),
+        "EXPORTER_S3_ACCESS_KEY": context.secrets["objectstore_access_key"],
+        "EXPORTER_S3_SECRET_KEY": context.secrets["objectstore_secret_key"],
+        "EXPORTER_S3_VOLUME": str(context.scratch / "objectstore"),
+        "EXPORTER_KEY_REGISTER": str(context.scratch / "exporter" / KEY_REGISTER),
+        "EXPORTER_AUDIT_REPORT": str(context.scratch / "exporter" / "audit" / "report.json"),
+        "EXPORTER_PROBES": ",".join(f"{role}={HOST}:{port}" for role, port in probed.items()),
+    }
+
+
+def key_register(made_at: float) -> str:
+    """The register of the keys that this run made, as the exporter reads it."""
+    made = datetime.fromtimestamp(made_at, UTC).isoformat(timespec="seconds")
+    keys = {"auth-signing": "jwt", "embed": "api", "fallback": "api", "rerank": "api"}
+    entries = [{"key": key, "kind": kind, "created": made} for key, kind in keys.items()]
+    return json.dumps({"keys": entries}, indent=1)
+
+
 def migration(context: Context) -> dict[str, str]:
     """The settings of the deployment job, which talks to the stores directly."""
     return {
@@ -177,6 +207,7 @@ OURS = {
         OurService("rerank", "refstack.rerank", _rerank),
         OurService("auth", "refstack.auth", _auth),
         OurService("pager", "refstack.pager", _pager),
+        OurService("exporter", "refstack.opsexporter", _exporter),
         OurService("gateway-blue", "refstack.gateway", _gateway("blue")),
         OurService("gateway-green", "refstack.gateway", _gateway("green")),
     )

@@ -1,0 +1,1 @@
+"""Measures what no service exports of itself: backups, queues, keys, points, bucket room, leaks."""
