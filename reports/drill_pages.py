@@ -17,7 +17,12 @@ def html(drill: Drill) -> str:
     return (
         environment()
         .get_template("drill.html.j2")
-        .render(drill=drill, judgement=drill.judgement, start=run.start, bars=_bars(drill.steps))
+        .render(
+            drill=drill,
+            judgement=drill.judgement,
+            start=run.start,
+            bars=_bars(drill.steps, run.last_at),
+        )
     )
 
 
@@ -39,9 +44,10 @@ def markdown(drill: Drill) -> str:
     )
 
 
-def _bars(steps: list[Step]) -> dict[str, tuple[float, float] | None]:
-    """Return begin and length of each step as shares of the whole, in per cent."""
-    ends = [s.ended_at if s.ended_at is not None else s.began_at for s in steps]
+def _bars(steps: list[Step], last_at: float | None) -> dict[str, tuple[float, float] | None]:
+    """Return begin and length of each step as shares of the whole, in per cent; a step that was
+    cut off lasts until the last record of the run."""
+    ends = [s.ended_at if s.ended_at or s.began_at is None else last_at for s in steps]
     first = min((s.began_at for s in steps if s.began_at is not None), default=0.0)
     whole = max((end for end in ends if end is not None), default=first) - first
     found: dict[str, tuple[float, float] | None] = {}

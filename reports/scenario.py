@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -139,16 +140,21 @@ def _arm(
     ]
     steps = _steps(run, case, zero, mine)
     points = slide(samples, width)
-    recovered = None
-    if limit is not None:
-        back = back_under(points, limit, zero)
-        recovered = None if back is None else back - zero
+    # Without a limit in seconds it is failures alone that an arm recovers from.
+    back = back_under(points, math.inf if limit is None else limit, zero)
+    recovered = None if back is None else back - zero
     spans = _phase_spans(phases, zero, end)
     moments = [Moment(s.start, _phase_words(s), "phase") for s in spans]
     moments += _fault_moments(faults, zero) + alerts + steps
     if recovered is not None:
         moments.append(
-            Moment(recovered, "Sliding p95 is back at its objective to the end", "recovered")
+            Moment(
+                recovered,
+                "Fewer than one request in twenty fails, to the end"
+                if limit is None
+                else "Sliding p95 is back at its objective to the end",
+                "recovered",
+            )
         )
     return Arm(
         name,
