@@ -14,7 +14,7 @@ from markupsafe import Markup
 from harness.core.events import Measure
 from harness.core.history import HISTORY_FILE
 from harness.core.verdicts import Verdict
-from reports import distribution, scenario, timeline
+from reports import distribution, review, scenario, timeline
 from reports.judgement import GLOSSARY, Judgement, waiver_holds, waiver_text
 from reports.model import Case, Requirement, Run
 from reports.sampling import SampleFile, read_samples
@@ -105,6 +105,7 @@ def environment() -> jinja2.Environment:
         glyph=distribution.interval_glyph,
         percentile_name=distribution.percentile_name,
         range_text=distribution.range_text,
+        review_name=review.file_name,
         waiver_text=waiver_text,
         waiver_holds=waiver_holds,
         measure_range=_measure_range,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.core.verdicts import Verdict
-from reports import drill_pages, html, junit, markdown
+from reports import drill_pages, html, junit, markdown, review
 from reports.drill import drills
 from reports.judgement import Judgement, judge
 from reports.model import load
@@ -29,8 +29,8 @@ class Rendered:
 
 def render(run_dir: Path, out: Path | None = None) -> Rendered:
     """Write ``index.html``, ``junit.xml`` and ``summary.md`` of the run in ``run_dir`` into ``out``
-    (default: into ``run_dir``), and of each drill ``drill.html`` and ``drill.md``; the same history
-    gives the same bytes.
+    (default: into ``run_dir``), of each drill ``drill.html`` and ``drill.md``, and of each incident
+    ``review-<id>.md``; the same history gives the same bytes.
 
     Raises:
         HarnessError: there is no readable history, or ``out`` cannot be written.
@@ -45,6 +45,8 @@ def render(run_dir: Path, out: Path | None = None) -> Rendered:
         rendered.index.write_bytes(html.render(judgement, out).encode(errors="replace"))
         rendered.junit.write_bytes(junit.render(judgement))
         rendered.summary.write_bytes(markdown.render(judgement).encode(errors="replace"))
+        for written in review.reviews(judgement.run):
+            (out / written.name).write_bytes(written.text.encode(errors="replace"))
         for number, drill in enumerate(drills(run_dir, judgement), start=1):
             stem = "drill" if number == 1 else f"drill-{number}"
             page, pack = drill_pages.html(drill), drill_pages.markdown(drill)

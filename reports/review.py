@@ -142,8 +142,8 @@ def _impact(impact: Impact) -> list[str]:
     for spent in impact.budgets:
         lines.append(
             f"* Error budget, {escape(spent.objective)}: {spent.bad:,} of {impact.asked:,} requests"
-            f" were bad where {spent.allowed:.1%} may be, {spent.rate:.1f} times what can go on for "
-            f"ever; that is {spent.share:.4%} of the budget of {spent.window_days:g} days at this "
+            f" were bad where {spent.allowed:.1%} may be, {spent.rate:.1f} times what can go on "
+            f"for ever; that is {spent.share:.4%} of the budget of {spent.window_days:g} days at this "
             "rate of requests"
         )
     if not impact.budgets:

@@ -54,6 +54,22 @@ class RequirementKnown(Event):
 
 
 @dataclass(frozen=True)
+class ObjectiveKnown(Event):
+    """A service-level objective, so that a report can tell what of its budget was spent.
+
+    ``target`` is the share of good events that is asked for, ``threshold_s`` the latency up to
+    which an event is good (``None``: goodness is no matter of time), ``window_s`` the time over
+    which the budget is counted."""
+
+    KIND: ClassVar[str] = "objective"
+    name: str
+    requirement: str
+    target: float
+    threshold_s: float | None
+    window_s: float
+
+
+@dataclass(frozen=True)
 class ComponentSeen(Event):
     """A part of the target with its software and version as the running part itself says."""
 
@@ -148,7 +164,8 @@ class Measure(Event):
 class Samples(Event):
     """Raw samples of a case, kept in ``file`` (relative to the run directory), one JSON object a
     line: ``{"t": UTC seconds of the intended start, "seconds": latency, "status": int, "ok": bool,
-    "error": str|null, "arm": str}``."""
+    "error": str|null, "arm": str, "key": str}``; ``key`` says whose request it was
+    (``tenant/persona``), where that is known."""
 
     KIND: ClassVar[str] = "case.samples"
     case: str
@@ -315,6 +332,7 @@ KINDS: dict[str, type[Event]] = {
     for kind in (
         RunStart,
         RequirementKnown,
+        ObjectiveKnown,
         ComponentSeen,
         StackReady,
         StackGone,

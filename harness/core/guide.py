@@ -99,13 +99,15 @@ class Objective:
     """A service-level objective of ``slo.yaml``: the share of good events that is asked for.
 
     ``target`` is a share between 0 and 1. ``threshold_s`` is the latency in seconds up to which an
-    event is good, ``None`` where goodness is no matter of time.
+    event is good, ``None`` where goodness is no matter of time. ``window_s`` is the time in seconds
+    over which its error budget is counted.
     """
 
     name: str
     requirement: Slug
     target: float
     threshold_s: float | None
+    window_s: float
 
 
 def load_requirements(path: Path | None = None) -> tuple[Requirement, ...]:
@@ -209,7 +211,18 @@ def _objective(document: dict[str, Any]) -> Objective:
         requirement=annotations["ragdrill/requirement"],
         target=target,
         threshold_s=None if threshold is None else float(threshold),
+        window_s=_seconds(document["spec"]["timeWindow"][0]["duration"]),
     )
+
+
+_UNITS_S = {"h": 3600, "d": 86_400, "w": 604_800}
+
+
+def _seconds(duration: str) -> float:
+    """Read a duration shorthand of OpenSLO (``28d``) that has a fixed length."""
+    if not re.fullmatch(r"[1-9][0-9]*[hdw]", duration):
+        raise ValueError(f"timeWindow is {duration!r}, not a number of h, d or w")
+    return float(int(duration[:-1]) * _UNITS_S[duration[-1]])
 
 
 T = TypeVar("T", Requirement, Waiver, Erratum)

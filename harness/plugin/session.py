@@ -19,12 +19,13 @@ from harness.core.errors import HarnessError, UsageError
 from harness.core.events import (
     CaseVerdict,
     Note,
+    ObjectiveKnown,
     RequirementKnown,
     RunSelected,
     RunStart,
     RunVerdict,
 )
-from harness.core.guide import load_requirements, load_waivers
+from harness.core.guide import load_objectives, load_requirements, load_waivers
 from harness.core.history import History, read_history
 from harness.core.run import CHECKOUT, Run, new_run
 from harness.core.target import TargetFile, load_target
@@ -240,6 +241,16 @@ def _write_start(run: Run, history: History, config: pytest.Config) -> None:
             options={"cases": config.getoption("case"), "workers": _workers(config)},
         )
     )
+    for objective in load_objectives().values():
+        history.write(
+            ObjectiveKnown(
+                objective.name,
+                objective.requirement,
+                objective.target,
+                objective.threshold_s,
+                objective.window_s,
+            )
+        )
     waivers = {waiver.slug: waiver for waiver in load_waivers(datetime.now(UTC).date())}
     for requirement in load_requirements():
         waiver = waivers.get(requirement.slug)
