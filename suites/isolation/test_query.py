@@ -6,40 +6,15 @@ from typing import Any
 
 import pytest
 
-from fixtures.canaries import Canaries, leaks
+from fixtures.canaries import Canaries, leaks, require_no_leak
+from fixtures.hostile import Hostile, expect_nothing_foreign
 from fixtures.tenants import Connect
 from fixtures.tokens import FORGERIES, Forger
 from harness import conformance, needs
+from harness.checks.probes_paths import READ_PROBES
+from harness.checks.probes_query import QUERY_PROBES
 from harness.core.evidence import Evidence
 from harness.drivers.gateway_http import Answer
-
-INJECTIONS: dict[str, dict[str, Any]] = {
-    "tenant in the body": {"json": {"tenant_id": "{tenant}"}},
-    "tenant in app_metadata of the body": {"json": {"app_metadata": {"tenant_id": "{tenant}"}}},
-    "tenant as filter": {"json": {"filter": {"tenant_id": "{tenant}"}}},
-    "tenant as nested filter": {
-        "json": {"filter": {"should": [{"key": "tenant_id", "match": {"value": "{tenant}"}}]}}
-    },
-    "negated tenant as filter": {
-        "json": {"filter": {"must_not": [{"key": "tenant_id", "match": {"value": "{own}"}}]}}
-    },
-    "ids of foreign points as filter": {"json": {"filter": {"has_id": ["{document}"]}}},
-    "foreign document id as filter": {"json": {"filter": {"document_id": "{document}"}}},
-    "filter that leaves its prefix": {"json": {"filter": {"../tenant_id": "{tenant}"}}},
-    "foreign marker as metadata filter": {"json": {"filter": {"keeper": "{marker}"}}},
-    "tenant in a header": {"headers": {"X-Tenant-Id": "{tenant}"}},
-    "tenant in forwarding headers": {
-        "headers": {"X-Forwarded-User": "{tenant}", "X-User-Tenant": "{tenant}"}
-    },
-    "claims in a header": {"headers": {"X-Jwt-Claims": '{{"tenant_id":"{tenant}"}}'}},
-    "tenant in the query string": {"params": {"tenant_id": "{tenant}"}},
-    "list of personas": {"json": {"persona": ["work", "personal"]}},
-    "wildcard persona": {"json": {"persona": "*"}},
-    "persona in another case": {"json": {"persona": "WORK"}},
-    "largest top_k": {"json": {"top_k": 50}},
-    "top_k beyond its limit": {"json": {"top_k": 100000}},
-}
-"""Ways to widen a request: each is merged into a query for the exact text of a foreign document."""
 
 
 @conformance("isolation/query", since="0.1")
@@ -61,16 +36,11 @@ def test_asking_for_foreign_text_returns_only_own_documents(
                     answer = gateway.query(canary.text, persona, top_k=top_k, rerank=rerank)
                     results = answer.expect(200).json["results"]
                     asked += 1
-                    leaked += leaks(answer, foreign)
+                    leaked += leaks(answer, foreign, f"{tenant}/{persona}")
                     seen = {result["document_id"] for result in results}
                     if seen != own:
                         blind.append(f"{tenant}/{persona}: {len(seen & own)} of {len(own)} own")
-    evidence.require(
-        f"no foreign marker in {asked} answers",
-        not leaked,
-        expected="no marker of another namespace in body or headers",
-        actual=leaked[:5] or "none",
-    )
+    require_no_leak(evidence, f"no foreign marker in {asked} answers", leaked)
     evidence.require(
         "each answer holds exactly the asker's own documents, so foreign ones took no place",
         not blind,
@@ -80,54 +50,37 @@ def test_asking_for_foreign_text_returns_only_own_documents(
 
 
 @conformance("isolation/query", since="0.1")
-@needs("read", "write", roles=["edge"])
-@pytest.mark.parametrize("how", INJECTIONS)
-def test_a_request_cannot_widen_itself(how: str, canaries: Canaries, evidence: Evidence) -> None:
-    """Tenant, persona, ids or filters in the body, the headers or the query string MUST NOT widen
-    what a query may see."""
-    hunter, quarry = canaries.pair()
-    gateway = canaries.gateways[hunter.id]
-    target = canaries.of(quarry.id, "work")[0]
-    fill = {
-        "{tenant}": quarry.id,
-        "{own}": hunter.id,
-        "{document}": target.document_id,
-        "{marker}": target.marker,
-    }
-    injection = _filled(INJECTIONS[how], fill)
-    body = {"query": target.text, "persona": "work", "top_k": 10} | injection.get("json", {})
-    answer = gateway.request(
-        "POST",
-        "/v1/query",
-        json=body,
-        headers=injection.get("headers", {}),
-        params=injection.get("params", {}),
-    )
-    evidence.require(
-        f"{how}: refused, or answered from the own namespace only",
-        answer.status in (200, 400, 403, 404, 422),
-        expected="200 or a client error",
-        actual=f"{answer.status}: {answer.text[:200]}",
-    )
-    # The body sent holds a foreign marker where the attack is a marker; only what comes back in
-    # results counts there, an error may quote its own input.
-    foreign = canaries.foreign_to(hunter.id, "work")
-    if answer.status == 200:
-        documents = {row["document_id"] for row in answer.json["results"]}
-        own = {canary.document_id for canary in canaries.of(hunter.id, "work")}
-        evidence.require(
-            f"{how}: every result is the asker's own",
-            documents <= own and not leaks(answer, foreign),
-            expected=sorted(own),
-            actual=sorted(documents),
-        )
-    else:
-        others = [c for c in foreign if c.marker not in str(body)]
-        evidence.require(
-            f"{how}: the refusal names nothing foreign",
-            not leaks(answer, others),
-            actual=answer.text[:300],
-        )
+@needs("read", "write", roles=["edge", "auth"])
+@pytest.mark.parametrize("group", sorted({probe.group for probe in QUERY_PROBES.values()}))
+def test_a_request_cannot_widen_itself(
+    group: str, hostile: Hostile, canaries: Canaries, evidence: Evidence
+) -> None:
+    """Tenant, persona, ids, sizes or filters in the body, the headers or the query string MUST NOT
+    widen what a query may see."""
+    probes = [probe for probe in QUERY_PROBES.values() if probe.group == group]
+    expect_nothing_foreign(evidence, hostile.fire(probes, canaries.aims()), group)
+
+
+@conformance("isolation/query", since="0.2")
+@needs("read", "write", roles=["edge", "auth"])
+@pytest.mark.parametrize("group", sorted({probe.group for probe in READ_PROBES.values()}))
+def test_no_path_leads_to_a_foreign_document(
+    group: str, hostile: Hostile, canaries: Canaries, evidence: Evidence
+) -> None:
+    """Reading by id, listing, paging and paths past the API MUST lead to nothing of another
+    namespace."""
+    probes = [probe for probe in READ_PROBES.values() if probe.group == group]
+    expect_nothing_foreign(evidence, hostile.fire(probes, canaries.aims()), group)
+
+
+@conformance("isolation/query", since="0.2", profiles=("full",))
+@needs("read", "write", roles=["edge", "auth"])
+def test_no_namespace_reaches_any_other(
+    hostile: Hostile, canaries: Canaries, evidence: Evidence
+) -> None:
+    """Every probe from every namespace at every other one MUST get nothing of it."""
+    probes = [*QUERY_PROBES.values(), *READ_PROBES.values()]
+    expect_nothing_foreign(evidence, hostile.fire(probes, canaries.aims(every=True)), "matrix")
 
 
 @conformance("isolation/query", since="0.1")
@@ -162,10 +115,10 @@ def test_a_forged_token_opens_nothing(
         expected=f"{expected} from each of query, get, list and delete",
         actual=[f"{a.method} {a.path}: {a.status}" for a in answers],
     )
-    evidence.require(
+    require_no_leak(
+        evidence,
         f"{forgery}: no refusal holds content",
-        not any(leaks(answer, canaries.documents) for answer in answers),
-        actual=[leaks(answer, canaries.documents) for answer in answers],
+        [leak for answer in answers for leak in leaks(answer, canaries.documents, forgery)],
     )
 
 
@@ -217,24 +170,10 @@ def test_a_token_is_limited_to_its_personas(
         gateway.list_documents(),
         *(gateway.get_document(canary.document_id) for canary in hidden),
     ]
-    found = [leak for answer in answers for leak in leaks(answer, hidden)]
-    evidence.require(
-        f"none of {len(answers)} answers holds the other persona's content",
-        not found,
-        actual=found or "none",
+    found = [leak for answer in answers for leak in leaks(answer, hidden, f"{hunter.id}/work")]
+    require_no_leak(
+        evidence, f"none of {len(answers)} answers holds the other persona's content", found
     )
-
-
-def _filled(value: Any, fill: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _filled(item, fill) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, fill) for item in value]
-    if isinstance(value, str):
-        for name, text in fill.items():
-            value = value.replace(name, text)
-        return value.replace("{{", "{").replace("}}", "}")
-    return value
 
 
 def _shape(answer: Answer, document_id: str) -> dict[str, Any]:

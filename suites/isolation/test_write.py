@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from fixtures.canaries import Canaries, Canary, leaks
+from fixtures.hostile import Hostile, expect_nothing_foreign
 from fixtures.tenants import Connect
 from fixtures.tokens import Forger
 from harness import conformance, needs
+from harness.checks.probes_paths import WRITE_PROBES
 from harness.core.evidence import Evidence
 from harness.drivers.gateway_http import Answer, ReferenceGateway
 
@@ -170,3 +176,52 @@ def test_a_tenant_in_a_write_is_not_believed(canaries: Canaries, evidence: Evide
     for answer in attempts:
         if answer.status == 201:
             attacker.delete_document(answer.json["document_id"])
+
+
+@conformance("isolation/write", since="0.2")
+@needs("read", "write", roles=["edge", "auth"])
+@pytest.mark.parametrize("group", sorted({probe.group for probe in WRITE_PROBES.values()}))
+def test_an_intruder_changes_nothing(
+    group: str, hostile: Hostile, canaries: Canaries, evidence: Evidence
+) -> None:
+    """Whatever a stranger writes, replaces or deletes by id, filter, path or header, every
+    document of every other namespace MUST stay as it was, and nothing MUST be added to any."""
+    probes = [probe for probe in WRITE_PROBES.values() if probe.group == group]
+    before = holdings(canaries)
+    salvo = hostile.fire(probes, canaries.intrusions())
+    expect_nothing_foreign(evidence, salvo, group)
+    evidence.require(
+        f"{group}: after {salvo.sent} intrusions every namespace holds what it held",
+        (after := holdings(canaries)) == before,
+        expected="the same documents, content and times of writing",
+        actual=_changed(before, after) or "the same",
+    )
+    hostile.tidy()
+    wrong = [
+        each
+        for tenant, gateway in canaries.gateways.items()
+        for each in unharmed(gateway, canaries.of(tenant))
+    ]
+    evidence.require(
+        f"{group}: all {len(canaries.documents)} documents are read and found by their owners",
+        not wrong,
+        actual=wrong[:5] or "all there",
+    )
+
+
+def holdings(canaries: Canaries) -> dict[str, dict[str, Any]]:
+    """Return what each tenant's list of documents says, by tenant and document."""
+    found: dict[str, dict[str, Any]] = {}
+    for tenant, gateway in canaries.gateways.items():
+        page = gateway.list_documents(limit=256).expect(200).json
+        found[tenant] = {each["document_id"]: each for each in page["documents"]}
+    return found
+
+
+def _changed(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[str]:
+    return [
+        f"{tenant}: {document_id}"
+        for tenant, documents in before.items()
+        for document_id in sorted(documents.keys() | after[tenant].keys())
+        if documents.get(document_id) != after[tenant].get(document_id)
+    ][:8]

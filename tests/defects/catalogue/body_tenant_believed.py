@@ -4,8 +4,8 @@ import dataclasses
 import json
 
 MODULE = ["refstack.gateway.routes", "refstack.gateway.models"]
-CATCHES = "isolation/query::a_request_cannot_widen_itself[tenant in the body]"
-REASON = "own"
+CATCHES = "isolation/query::a_request_cannot_widen_itself[body]"
+REASON = "nothing foreign"
 
 
 def patch(module):

@@ -1,0 +1,194 @@
+"""What a hostile client asks, as data: requests aimed from one namespace at another's document."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from harness.checks.markers import Finder, Leak, Marker, excerpt
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request as it goes onto the wire: ``target`` is path and query, never normalised.
+
+    ``json`` or ``content`` is the body. A header may be given twice, so they are pairs.
+    """
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...] = ()
+    json: Any = None
+    content: bytes | None = None
+
+    @property
+    def body(self) -> bytes | None:
+        """The bytes of the body, ``None`` without one."""
+        if self.content is not None:
+            return self.content
+        return None if self.json is None else json.dumps(self.json).encode()
+
+    @property
+    def sent(self) -> str:
+        """All that the request says: what comes back of this alone tells nobody anything."""
+        told = (self.body or b"").decode(errors="replace")
+        plain = unquote(self.target)
+        paths = (self.target, plain, unquote(plain))
+        return "\n".join([*paths, *(f"{k}: {v}" for k, v in self.headers), told])
+
+    def curl(self) -> str:
+        """A shell line that sends it to ``$EDGE`` with the asker's ``$TOKEN``."""
+        parts = ["curl", "-sS", "--path-as-is", "-X", self.method]
+        if all(name.lower() != "authorization" for name, _ in self.headers):
+            parts += ["-H", "Authorization: Bearer $TOKEN"]
+        for name, value in self.headers:
+            parts += ["-H", f"{name}: {value}"]
+        body = self.body
+        if body is not None:
+            if all(name.lower() != "content-type" for name, _ in self.headers):
+                parts += ["-H", "Content-Type: application/json"]
+            parts += ["--data-binary", body.decode(errors="replace")]
+        words = [_quoted(part) for part in [*parts, "$EDGE" + self.target]]
+        return " ".join(words)
+
+
+def _quoted(word: str) -> str:
+    # The two variables must stay open to the shell.
+    if "$TOKEN" in word or "$EDGE" in word:
+        kept = word.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`")
+        kept = kept.replace("$", "\\$").replace("\\$TOKEN", "$TOKEN").replace("\\$EDGE", "$EDGE")
+        return f'"{kept}"'
+    return shlex.quote(word)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """From whom to whom: a namespace that asks, and a document of another one.
+
+    ``text`` is near to the victim's document; ``word`` and ``keeper`` stand in its text and in its
+    metadata. ``own_id`` is a document of the asker, ``barred`` a persona that its token lacks.
+    """
+
+    tenant: str
+    persona: str
+    own_id: str
+    barred: str
+    other_tenant: str
+    other_persona: str
+    document_id: str
+    chunk_id: str
+    point_id: str
+    text: str
+    word: str
+    keeper: str
+
+    @property
+    def asker(self) -> str:
+        """The asking namespace in words."""
+        return f"{self.tenant}/{self.persona}"
+
+    def query(self, **changes: Any) -> Request:
+        """A query for the victim's text, with these fields of its body changed or added."""
+        body = {"query": self.text, "persona": self.persona, "top_k": 10} | changes
+        return Request("POST", "/v1/query", json=body)
+
+    def cursor(self, after: str) -> str:
+        """A cursor as the gateway makes them, which stands for the page after ``after``."""
+        return base64.urlsafe_b64encode(after.encode()).decode().rstrip("=")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One thing to try. ``refused`` says that only a client error or a redirect will do.
+
+    ``writes`` marks a probe that may leave a document of the asker's behind.
+    """
+
+    name: str
+    group: str
+    make: Callable[[Aim], Request]
+    refused: bool = False
+    writes: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An answer to a probe; ``status`` 0 is none, and ``error`` says why."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    text: str = ""
+    error: str = ""
+    sent_at: float = field(default=0.0, compare=False)
+
+
+def judge(probe: Probe, aim: Aim, request: Request, seen: Seen, foreign: Finder) -> list[Leak]:
+    """Return what of other namespaces an answer holds.
+
+    Refusals and ids may repeat what the request itself said; content in a success may not.
+    """
+    found = []
+    places = {"body": seen.text} | {f"header {name}": value for name, value in seen.headers}
+    for where, text in places.items():
+        for marker in foreign.find(text):
+            echoed = marker.word.lower() in request.sent.lower()
+            if echoed and (marker.part == "id" or not 200 <= seen.status < 300):
+                continue
+            found.append(leak(probe, aim, request, f"{seen.status}, {where}", text, marker))
+    return found
+
+
+def leak(probe: Probe, aim: Aim, request: Request, where: str, text: str, marker: Marker) -> Leak:
+    """Return the leak of ``marker`` in ``text`` as reports show it."""
+    return Leak(
+        probe=probe.name,
+        asker=aim.asker,
+        request=request.curl(),
+        where=where,
+        found=excerpt(text, marker.word),
+        whose=marker.whose,
+    )
+
+
+def odd(probe: Probe, request: Request, seen: Seen) -> str:
+    """Return what is wrong with the status of an answer of a healthy target, "" if nothing is."""
+    if seen.status == 0:
+        return f"{probe.name}: no answer ({seen.error})"
+    if seen.status >= 500:
+        return f"{probe.name}: {seen.status} {seen.text[:160]}"
+    if probe.refused and not 300 <= seen.status < 500:
+        return f"{probe.name}: {seen.status} where a refusal was due; {request.curl()}"
+    return ""
+
+
+def absent_like(document_id: str) -> str:
+    """Return an id of the same shape and length that nobody has."""
+    digest = uuid.uuid5(uuid.NAMESPACE_OID, document_id).hex
+    stem = document_id.split("-", 1)[0] + "-"
+    return (stem + digest * 4)[: len(document_id)]
+
+
+def with_headers(request: Request, headers: Mapping[str, str]) -> Request:
+    """Return the request with more headers."""
+    more = (*request.headers, *headers.items())
+    return Request(request.method, request.target, more, request.json, request.content)
+
+
+def by_name(probes: Iterable[Probe]) -> dict[str, Probe]:
+    """Return the probes by their names.
+
+    Raises:
+        ValueError: two have the same name, so that a leak would not say which it was.
+    """
+    named: dict[str, Probe] = {}
+    for probe in probes:
+        if probe.name in named:
+            raise ValueError(f"two probes are called {probe.name!r}")
+        named[probe.name] = probe
+    return named
