@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from harness.core.errors import UsageError
@@ -41,6 +41,20 @@ def _sections(text: str) -> str:
 def _slug(text: str) -> str:
     if not _SLUG.fullmatch(text):
         raise ValueError("must be area/requirement in lower case")
+    return text
+
+
+RECOVERY_OBJECTIVES = (
+    "backup",
+    "recovery-time",
+    "recovery-point-metadata",
+    "recovery-point-vectors",
+)
+
+
+def _recovery_name(text: str) -> str:
+    if text not in RECOVERY_OBJECTIVES:
+        raise ValueError(f"must be one of {', '.join(RECOVERY_OBJECTIVES)}")
     return text
 
 
@@ -110,6 +124,15 @@ class Objective:
     window_s: float
 
 
+@dataclass(frozen=True, config=_STRICT)
+class RecoveryObjective:
+    """What a backup or a restore is held against; ``source`` is where the figure comes from."""
+
+    name: Annotated[str, AfterValidator(_recovery_name)]
+    seconds: Annotated[int, Field(gt=0)]
+    source: Text
+
+
 def load_requirements(path: Path | None = None) -> tuple[Requirement, ...]:
     """Return every requirement in the file's order.
 
@@ -175,6 +198,26 @@ def load_errata(path: Path | None = None) -> tuple[Erratum, ...]:
     return _tables(path or GUIDE / "errata.toml", "erratum", Erratum)
 
 
+def load_recovery_objectives(path: Path | None = None) -> dict[str, RecoveryObjective]:
+    """Return the objectives of backup and recovery by name.
+
+    Raises:
+        UsageError: the file can't be read, holds an unknown key or a wrong value, a name twice, or
+            lacks one.
+    """
+    path = path or GUIDE / "recovery.toml"
+    loaded = _tables(path, "objective", RecoveryObjective)
+    _refuse_twice(path, [objective.name for objective in loaded])
+    missing = [name for name in RECOVERY_OBJECTIVES if name not in {each.name for each in loaded}]
+    if missing:
+        raise UsageError(
+            f"{path} lacks an objective.",
+            expected=", ".join(RECOVERY_OBJECTIVES),
+            actual=f"nothing for {', '.join(missing)}",
+        )
+    return {objective.name: objective for objective in loaded}
+
+
 def load_objectives(path: Path | None = None) -> dict[str, Objective]:
     """Return the objectives of an OpenSLO v1 file by name (``query-latency``, ``availability``).
 
@@ -225,7 +268,7 @@ def _seconds(duration: str) -> float:
     return float(int(duration[:-1]) * _UNITS_S[duration[-1]])
 
 
-T = TypeVar("T", Requirement, Waiver, Erratum)
+T = TypeVar("T", Requirement, Waiver, Erratum, RecoveryObjective)
 
 
 def _tables(path: Path, name: str, kind: type[T]) -> tuple[T, ...]:

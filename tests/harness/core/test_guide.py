@@ -176,3 +176,35 @@ def test_a_wrong_objectives_file_is_refused(
     assert before in text
     with pytest.raises(UsageError, match=complaint):
         guide.load_objectives(_file(tmp_path, text.replace(before, after), "slo.yaml"))
+
+
+def test_the_shipped_recovery_objectives_hold_the_durations_of_the_guide() -> None:
+    objectives = guide.load_recovery_objectives()
+    assert set(objectives) == set(guide.RECOVERY_OBJECTIVES)
+    assert objectives["backup"].seconds == 120
+    assert objectives["recovery-time"].seconds == 3600
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ('name = "backup"', 'name = "bakup"', "must be one of"),
+        ("seconds = 120", "seconds = 0", "greater than 0"),
+        ("seconds = 120", "minutes = 2\nseconds = 120", "minutes"),
+        ('name = "recovery-time"', 'name = "backup"', "twice"),
+    ],
+)
+def test_wrong_recovery_objectives_are_refused(
+    tmp_path: Path, before: str, after: str, complaint: str
+) -> None:
+    text = (guide.GUIDE / "recovery.toml").read_text()
+    assert before in text
+    with pytest.raises(UsageError, match=complaint):
+        guide.load_recovery_objectives(_file(tmp_path, text.replace(before, after)))
+
+
+def test_a_recovery_objective_that_is_left_out_is_missed(tmp_path: Path) -> None:
+    text = (guide.GUIDE / "recovery.toml").read_text()
+    cut = text[: text.rindex("[[objective]]")]
+    with pytest.raises(UsageError, match="recovery-point-vectors"):
+        guide.load_recovery_objectives(_file(tmp_path, cut))
