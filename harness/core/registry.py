@@ -30,6 +30,7 @@ ROLES = (
     "dashboards",
     "gpu",
     "exporter",
+    "logship",
 )
 PROFILES = ("ci", "full", "drill", "upgrade", "safe")
 """``ci`` minutes; ``full`` everything; ``drill`` recovery; ``upgrade`` before an upgrade; ``safe``

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextvars import ContextVar
 
 import structlog
@@ -47,12 +47,14 @@ class RequestContext:
 
     `scope["trace_id"]` holds the request id, which is also returned as `X-Request-Id`. Methods
     outside the known ones are reported to the observer as `other`. A request whose client went
-    away before the response began is reported with status 499.
+    away before the response began is reported with status 499. Requests for the routes in `quiet`
+    leave no line in the log, as those for health and metrics never do.
     """
 
-    def __init__(self, app: ASGIApp, observe: Observer) -> None:
+    def __init__(self, app: ASGIApp, observe: Observer, quiet: Set[str] = frozenset()) -> None:
         self._app = app
         self._observe = observe
+        self._quiet = _QUIET_ROUTES | quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,7 +87,7 @@ class RequestContext:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = route_of(scope)
             self._observe(route, method, status, seconds)
-            if route not in _QUIET_ROUTES:
+            if route not in self._quiet:
                 get_logger().info(
                     "request", route=route, method=method, status=status, ms=round(seconds * 1e3, 2)
                 )

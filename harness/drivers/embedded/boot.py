@@ -90,10 +90,15 @@ def boot(processes: Processes, progress: Progress) -> None:
         gateway: ("links", "migrate"),
         "metrics": ("links",),
         "exporter": ("migrate", "objectstore ready"),
+        # Nobody waits for these, so they leave the processors to those that are waited for.
+        "logs": ("metadata ready",),
+        "gpu": ("metadata ready",),
+        "logship": ("links", "logs ready"),
     }
     first = ("faultproxy", "metadata", "vectordb", "embed", "fallback", "rerank", "objectstore")
     steps = []
-    for name in (*first, "edge", "pager", "auth", gateway, "alerts", "metrics", "exporter"):
+    later = ("edge", "pager", "auth", gateway, "alerts", "metrics", "exporter")
+    for name in (*first, *later, "logs", "gpu", "logship"):
         if name not in processes.state.absent:
             steps.append(Step(name, needs.get(name, ()), start(name)))
             steps.append(Step(f"{name} ready", (name,), ready(name)))

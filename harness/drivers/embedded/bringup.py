@@ -21,7 +21,7 @@ from harness.drivers.embedded.state import Secrets, State
 
 ROLES = (
     *("gateway", "embed", "fallback", "rerank", "auth", "vectordb", "metadata", "objectstore"),
-    *("edge", "metrics", "alerts", "pager", "faultproxy", "exporter"),
+    *("edge", "metrics", "alerts", "pager", "faultproxy", "exporter", "logs", "logship", "gpu"),
 )
 ALLOW = frozenset({"read", "write", "restart", "fault", "destroy"})
 # Role: the program without which it is left out.

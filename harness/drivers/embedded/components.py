@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -57,7 +58,22 @@ def _describe(processes: Processes, role: str) -> Component:
     if role == "pager":
         note = "chat and paging receivers"
         return Component(role, "ragdrill pager", version, stand_in=True, note=note)
+    if role == "logs":
+        note = "Loki's push and query API for lines and their counts"
+        return Component(role, "ragdrill logstore", version, stand_in=True, note=note)
+    if role == "gpu":
+        made_up, note = _gpu_source(url)
+        return Component(role, "ragdrill gpuexporter", version, stand_in=made_up, note=note)
     return Component(role, f"ragdrill {role}", version)
+
+
+def _gpu_source(url: str) -> tuple[bool, str]:
+    """Whether the figures are made up (taken to be, if nobody answers), and where they are from."""
+    try:
+        body = json.loads(http.request("GET", f"{url}/healthz", timeout_s=3.0).text)
+    except (OSError, ValueError):
+        return True, "its source is unknown: it does not answer"
+    return bool(body["stand_in"]), f"DCGM's names; {body['software']}"
 
 
 def _postgres_version(processes: Processes) -> str:

@@ -63,6 +63,10 @@ class Metrics:
                         "name": "exporter",
                         "targets": {"exporter": self._link("metrics-exporter")},
                     },
+                    *(
+                        {"name": name, "targets": {name: self._link(f"metrics-{name}")}}
+                        for name in ("gpu", "logs", "logship")
+                    ),
                     {
                         "name": "objectstore",
                         "targets": {"objectstore": f"{HOST}:{self.ports['objectstore-metrics']}"},

@@ -56,7 +56,9 @@ class Processes:
         self.cluster = Cluster(self.scratch / "metadata", state.ports["metadata"])
         self.objectstore = ObjectStore(self.scratch / "objectstore", state.ports)
         self.edge = Edge(self.scratch / "edge", state.ports["edge"])
-        self.context = Context(self.scratch, state.ports, secrets.values, self.cluster)
+        self.context = Context(
+            self.scratch, state.ports, secrets.values, self.cluster, Path(state.log_dir)
+        )
 
     def directory(self, name: str) -> Path:
         """The home, working and temporary directory of a process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ class Context:
     ports: Mapping[str, int]
     secrets: Mapping[str, str]
     cluster: Cluster
+    log_dir: Path
 
     def direct(self, process: str) -> str:
         return f"http://{HOST}:{self.ports[process]}"
@@ -168,6 +170,28 @@ def _exporter(context: Context) -> dict[str, str]:
     }
 
 
+def _logs(context: Context) -> dict[str, str]:
+    return {"LOGSTORE_FILE": str(context.scratch / "logs" / "lines.sqlite")}
+
+
+def _logship(context: Context) -> dict[str, str]:
+    keys = json.loads(context.secrets["auth_jwt_keys"])
+    known = [value for name, value in context.secrets.items() if name != "auth_jwt_keys"]
+    known += [key["d"] for key in keys]
+    return {
+        "LOGSHIP_DIR": str(context.log_dir),
+        "LOGSHIP_URL": context.link("logship-logs"),
+        "LOGSHIP_POSITIONS": str(context.scratch / "logship" / "positions.json"),
+        "LOGSHIP_KNOWN_SECRETS": ",".join(
+            hashlib.sha256(value.encode()).hexdigest() for value in known
+        ),
+    }
+
+
+def _gpu(context: Context) -> dict[str, str]:
+    return {"GPU_STAND_IN_FILE": str(context.scratch / "gpu" / "device.json")}
+
+
 def key_register(made_at: float) -> str:
     """The register of the keys that this run made, as the exporter reads it."""
     made = datetime.fromtimestamp(made_at, UTC).isoformat(timespec="seconds")
@@ -208,6 +232,9 @@ OURS = {
         OurService("auth", "refstack.auth", _auth),
         OurService("pager", "refstack.pager", _pager),
         OurService("exporter", "refstack.opsexporter", _exporter),
+        OurService("logs", "refstack.logstore", _logs),
+        OurService("logship", "refstack.logship", _logship),
+        OurService("gpu", "refstack.gpuexporter", _gpu),
         OurService("gateway-blue", "refstack.gateway", _gateway("blue")),
         OurService("gateway-green", "refstack.gateway", _gateway("green")),
     )

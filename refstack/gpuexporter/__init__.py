@@ -1,0 +1,1 @@
+"""Figures of the GPUs under the names of NVIDIA's DCGM exporter."""
