@@ -41,8 +41,11 @@ CONTRACT: dict[str, Variable] = {
     "ALERTMANAGER_URL": Variable("address of Alertmanager", schemes=_HTTP),
     "CHAT_WEBHOOK_URL": Variable("webhook that puts a message into the chat", schemes=_HTTP),
     "PAGER_WEBHOOK_URL": Variable("webhook that rings whoever is on call", schemes=_HTTP),
+    "REPORT_BASE_URL": Variable("address that serves pages, for links in the chat", "", _HTTP),
     "STOP_WRITERS_CMD": Variable("shell command that ends all writing to the stores", ""),
     "START_WRITERS_CMD": Variable("shell command that lets writers go on", ""),
+    "REINDEX_CMD": Variable("shell command that makes the vector store agree with metadata", ""),
+    "POSTGRES_BIN": Variable("directory of PostgreSQL's programs", ""),
 }
 """Every variable that a script reads. Whoever adds one puts it here."""
 

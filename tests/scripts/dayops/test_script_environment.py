@@ -9,7 +9,9 @@ from scripts.dayops.environment import CONTRACT, Environment, table
 
 
 def test_a_missing_variable_is_named_with_what_it_means() -> None:
-    with pytest.raises(UsageError, match=r"(?s)QDRANT_URL is not set.*vector store.*export QDRANT_URL"):
+    with pytest.raises(
+        UsageError, match=r"(?s)QDRANT_URL is not set.*vector store.*export QDRANT_URL"
+    ):
         Environment({})["QDRANT_URL"]
 
 
