@@ -44,7 +44,7 @@ def impact_of(run: Run, arm: Arm, limit: float | None) -> Impact:
 
     ``limit`` is the objective that the samples are held against, in seconds.
     """
-    end, until = _end(arm)
+    end, until = _end(arm, limit)
     inside = [sample for sample in arm.samples if 0 <= sample.t <= end]
     slow = [s for s in inside if limit is not None and s.ok and s.seconds > limit]
     hurt = {_tenant(s) for s in inside if not s.ok} | {_tenant(s) for s in slow}
@@ -60,12 +60,25 @@ def impact_of(run: Run, arm: Arm, limit: float | None) -> Impact:
     )
 
 
-def _end(arm: Arm) -> tuple[float, str]:
-    if arm.recovered is not None:
+def _end(arm: Arm, limit: float | None) -> tuple[float, str]:
+    """Return when the incident was over, and which moment that is.
+
+    A failure after the objective was met again still belongs to it.
+    """
+    after = [sample for sample in arm.samples if sample.t >= 0]
+    failed = max((sample.t for sample in after if not sample.ok), default=0.0)
+    if arm.recovered is not None and arm.recovered >= failed:
         return arm.recovered, "from the fault until the objective was met again"
-    healed = [span.to for span in arm.faults if span.to < arm.end]
+    slow = 0.0
+    if arm.recovered is None and limit is not None:
+        slow = max((sample.t for sample in after if sample.seconds > limit), default=0.0)
+    healed = max((span.to for span in arm.faults if span.to < arm.end), default=0.0)
+    last = max(failed, slow)
+    if last > healed:
+        bad = "failed or was slow" if slow > failed else "failed"
+        return last, f"from the fault until the last request that {bad}"
     if healed:
-        return max(healed), "from the fault until it was undone"
+        return healed, "from the fault until it was undone"
     return arm.end, "from the fault until the record ends"
 
 

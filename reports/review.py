@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 
 from harness.core.events import Observation
 from harness.core.verdicts import Verdict
-from reports import scenario
-from reports.impact import Impact, impact_of
+from reports import impact, scenario
 from reports.model import Case, Fault, Run, parse_verdict
 from reports.sampling import read_samples
 from reports.wording import duration, many, plain, shorten, utc, value_text
@@ -64,11 +63,11 @@ def escape(text: object, longest: int = 400) -> str:
 def _write(run: Run, built: scenario.Scenario) -> str:
     case, arm = built.case, built.arms[0]
     faults = [f for f in case.faults if f.arm in (arm.name, "")]
-    impact = impact_of(run, arm, built.limit)
+    felt = impact.impact_of(run, arm, built.limit)
     sections = (
         ("Summary", [_summary(arm, faults, case)]),
         ("Timeline (UTC)", _timeline(arm)),
-        ("Impact", _impact(impact)),
+        ("Impact", _impact(felt)),
         ("Root Cause", _cause(arm, faults)),
         ("Lessons Learned", _lessons(case)),
         ("Action Items", _actions(case)),
@@ -128,25 +127,21 @@ def _first(moments: tuple[scenario.Moment, ...], state: str) -> scenario.Moment 
     return next((moment for moment in moments if moment.state == state and moment.at >= 0), None)
 
 
-def _impact(impact: Impact) -> list[str]:
+def _impact(felt: impact.Impact) -> list[str]:
     lines = [
-        f"* Duration: {duration(impact.seconds)}, {impact.until}",
-        f"* Requests meanwhile: {impact.asked:,}, of which {impact.failed:,} failed"
-        + (
-            f" and {impact.slow:,} were slower than {duration(impact.limit)}"
-            if impact.limit
-            else ""
-        ),
-        f"* Tenants touched: {', '.join(map(escape, impact.tenants)) or 'none seen'}",
+        f"* Duration: {duration(felt.seconds)}, {felt.until}",
+        f"* Requests meanwhile: {felt.asked:,}, of which {felt.failed:,} failed"
+        + (f" and {felt.slow:,} were slower than {duration(felt.limit)}" if felt.limit else ""),
+        f"* Tenants touched: {', '.join(map(escape, felt.tenants)) or 'none seen'}",
     ]
-    for spent in impact.budgets:
+    for spent in felt.budgets:
         lines.append(
-            f"* Error budget, {escape(spent.objective)}: {spent.bad:,} of {impact.asked:,} requests"
-            f" were bad where {spent.allowed:.1%} may be, {spent.rate:.1f} times what can go on "
-            f"for ever; that is {spent.share:.4%} of the budget of {spent.window_days:g} days at this "
-            "rate of requests"
+            f"* Error budget, {escape(spent.objective)}: {spent.bad:,} of {felt.asked:,} requests"
+            f" were bad where {spent.allowed:.1%} may be, {spent.rate:.1f} times what can go on for"
+            f" ever; that is {spent.share:.4%} of the budget of {spent.window_days:g} days at this"
+            " rate of requests"
         )
-    if not impact.budgets:
+    if not felt.budgets:
         lines.append("* Error budget: not to be told, the run recorded no objective or no sample")
     return lines
 

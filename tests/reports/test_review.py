@@ -84,7 +84,7 @@ def test_the_impact_counts_the_samples_between_fault_and_recovery(tmp_path: Path
     make.write(events.FaultInjected("f", "pause", "metadata", {}, case), at=BEGAN + 10)
     make.write(events.FaultHealed("f", True, {}, case), at=BEGAN + 20)
     rows = [row(5, 0.01), row(12, 0.01), row(13, 9.0), row(14, None, key="globex/work")]
-    make.samples(case, "queries", [*rows, row(25, None, key="late/work")], 0.25, "treated")
+    make.samples(case, "queries", [*rows, row(25, 0.01, key="late/work")], 0.25, "treated")
     make.end(case, "fail", 30)
     (review,) = reviews(load(tmp_path))
     impact = section(review.text, "Impact")
@@ -94,6 +94,23 @@ def test_the_impact_counts_the_samples_between_fault_and_recovery(tmp_path: Path
     # 2 of 3 bad, where 1 in 20 may be: 13.3 times, for 10 of 1000 s.
     assert "2 of 3 requests were bad where 5.0% may be, 13.3 times" in impact
     assert "13.3333% of the budget" in impact
+
+
+def test_a_failure_after_the_fault_was_undone_still_counts(tmp_path: Path) -> None:
+    make = Maker(tmp_path)
+    make.start()
+    case = "playbook/errors::restart"
+    make.begin(case)
+    for second, phase in ((0, "steady"), (10, "fault"), (30, "end")):
+        make.write(events.ScenarioPhase(case, "treated", phase), at=BEGAN + second)
+    make.write(events.FaultInjected("f", "pause", "metadata", {}, case), at=BEGAN + 10)
+    make.write(events.FaultHealed("f", True, {}, case), at=BEGAN + 20)
+    make.samples(case, "queries", [row(12, None), row(23, None), row(29, 0.1)], None, "treated")
+    make.end(case, "fail", 30)
+    (review,) = reviews(load(tmp_path))
+    impact = section(review.text, "Impact")
+    assert "Duration: 13 s, from the fault until the last request that failed" in impact
+    assert "Requests meanwhile: 2, of which 2 failed\n" in impact
 
 
 def row(second: float, seconds: float | None, key: str = "acme/work") -> dict[str, object]:
