@@ -162,7 +162,8 @@ class ProcessIds(Protocol):
 
 @runtime_checkable
 class WalArchive(Protocol):
-    """The metadata store copies its write-ahead log to a directory that can be reached."""
+    """The metadata store copies its write-ahead log to a directory that can be reached, and from
+    there to ``wal/`` in the bucket of the backups."""
 
     @property
     def archive_dir(self) -> Path: ...

@@ -33,6 +33,7 @@ EDGES = (
     Edge("gateway-metadata", "gateway", "metadata", "metadata", "postgresql"),
     Edge("gateway-auth", "gateway", "auth", "auth"),
     Edge("auth-metadata", "auth", "metadata", "metadata", "postgresql"),
+    Edge("metadata-objectstore", "metadata", "objectstore", "objectstore"),
     Edge("metrics-gateway-blue", "metrics", "gateway", "gateway-blue"),
     Edge("metrics-gateway-green", "metrics", "gateway", "gateway-green"),
     Edge("metrics-embed", "metrics", "embed", "embed"),

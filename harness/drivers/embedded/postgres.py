@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import pwd
+import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -78,7 +80,7 @@ class Cluster:
 
     @property
     def archive(self) -> Path:
-        """Where finished write-ahead log segments are copied."""
+        """Where finished write-ahead log segments are copied, before they go into the bucket."""
         return self.directory / "archive"
 
     def command(self) -> list[str]:
@@ -92,17 +94,26 @@ class Cluster:
         (self.data / "pg_hba.conf").write_text(
             f"host all all {HOST}/32 scram-sha-256\nhost replication all {HOST}/32 scram-sha-256\n"
         )
+        # All clusters are copies of one template and share its system identifier, so that their
+        # archives need a name that is a cluster's own.
+        name = f"rag-{secrets.token_hex(4)}"
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(f"\nport = {self.port}\n")
-            file.write(f"archive_command = {_quoted(self.archive_command())}\n")
+            file.write(f"cluster_name = {_quoted(name)}\n")
+            file.write(f"archive_command = {_quoted(self.archive_command(name))}\n")
 
     def single_user(self) -> list[str]:
         """Runs the statements on its standard input with no server and no network."""
         return _single_user(self.data)
 
-    def archive_command(self) -> str:
-        # PostgreSQL runs it through sh with the data directory as working directory.
-        return "test ! -f ../archive/%f && cp %p ../archive/.%f && mv ../archive/.%f ../archive/%f"
+    def archive_command(self, name: str) -> str:
+        """Copy a segment to the local archive, once, and from there into the bucket."""
+        # PostgreSQL runs it through sh with the data directory as working directory, and again
+        # from the start for a segment that the bucket did not take.
+        copy = "cp %p ../archive/.%f && mv ../archive/.%f ../archive/%f"
+        python = shlex.quote(sys.executable).replace("%", "%%")
+        upload = f"{python} -m scripts.dayops.wal_archive --cluster {name} ../archive/%f"
+        return f"{{ test -f ../archive/%f || {{ {copy}; }}; }} && {upload}"
 
     def dsn(self, role: str, password: str, host: str = HOST, port: int | None = None) -> str:
         return f"postgresql://{role}:{password}@{host}:{port or self.port}/{DATABASE}"

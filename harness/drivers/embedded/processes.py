@@ -18,8 +18,8 @@ from harness.drivers.embedded.nginx import Edge
 from harness.drivers.embedded.places import Binary, system_bin, toxiproxy_bin
 from harness.drivers.embedded.ports import HOST
 from harness.drivers.embedded.postgres import ADMIN, Cluster
+from harness.drivers.embedded.seaweed import BUCKET, ObjectStore
 from harness.drivers.embedded.seaweed import PORTS as OBJECTSTORE_PORTS
-from harness.drivers.embedded.seaweed import ObjectStore
 from harness.drivers.embedded.services import KEY_REGISTER, OURS, Context, key_register, migration
 from harness.drivers.embedded.state import Secrets, State, write_private
 
@@ -153,6 +153,15 @@ class Processes:
             leftovers=spec.leftovers,
         )
 
+    def _archive_settings(self) -> dict[str, str]:
+        """What the metadata store's archive_command needs to reach the bucket."""
+        return {
+            "S3_ENDPOINT_URL": self.context.link("metadata-objectstore"),
+            "AWS_ACCESS_KEY_ID": self.secrets.values["objectstore_access_key"],
+            "AWS_SECRET_ACCESS_KEY": self.secrets.values["objectstore_secret_key"],
+            "BACKUP_BUCKET": BUCKET,
+        }
+
     def stop(self, name: str) -> None:
         self.keeper.stop(name, self.spec(name).grace_s)
 
@@ -170,6 +179,7 @@ class Processes:
         if name == "metadata":
             return Spec(
                 self.cluster.command(),
+                env=self._archive_settings(),
                 stop_signal=postgres.STOP_SIGNAL,
                 grace_s=30.0,
                 map_user=postgres.map_user(),
