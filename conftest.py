@@ -19,6 +19,7 @@ pytest_plugins = [
     "fixtures.faults",
     "fixtures.load",
     "fixtures.alerts",
+    "fixtures.logs",
     "fixtures.heartbeat",
     "fixtures.scenario",
 ]

@@ -68,10 +68,6 @@ class Shipper:
         self._redacted = scrubber.taken.copy()
         self.measures = Measures(self.behind)
 
-    def problems(self) -> dict[str, str | None]:
-        """By tenant, why its lines are not taken at the moment."""
-        return {tenant: lane.problem for tenant, lane in self._lanes.items()}
-
     def behind(self) -> int:
         """Bytes in the files that no store has acknowledged."""
         total = 0
@@ -111,20 +107,20 @@ class Shipper:
         return moved
 
     def _follow(self) -> None:
-        for path in sorted(self._directory.glob("*.log")):
-            name = path.name
-            tail = self._tails.get(name)
-            if tail is not None and tail.replaced() and not tail.behind():
+        """Let go of files that are gone and shipped, and take up new ones."""
+        for name, tail in list(self._tails.items()):
+            if tail.replaced() and not tail.behind():
                 tail.close()
-                del self._tails[name]
-                tail = None
-            if tail is None:
-                with contextlib.suppress(OSError):
-                    tail = Tail(path, self._kept.get(name), time.time_ns())
-                    self._tails[name] = tail
-                    self._kept[name] = tail.place
-                    # A line that tells no time gets this one, also when it is sent again.
-                    self._remember()
+                del self._tails[name], self._kept[name]
+        for path in sorted(self._directory.glob("*.log")):
+            if path.name in self._tails:
+                continue
+            with contextlib.suppress(OSError):
+                tail = Tail(path, self._kept.get(path.name), time.time_ns())
+                self._tails[path.name] = tail
+                self._kept[path.name] = tail.place
+                # A line that tells no time gets this one, also when it is sent again.
+                self._remember()
 
     def _gather(self, tenant: str) -> _Batch | None:
         batch = _Batch()
