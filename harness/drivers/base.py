@@ -161,6 +161,15 @@ class ProcessIds(Protocol):
 
 
 @runtime_checkable
+class LogFiles(Protocol):
+    """The roles' logs are files in one directory of this machine."""
+
+    def log_files(self, role: str) -> tuple[Path, ...]:
+        """One file per process of the role."""
+        ...
+
+
+@runtime_checkable
 class WalArchive(Protocol):
     """The metadata store copies its write-ahead log to a directory that can be reached, and from
     there to ``wal/`` in the bucket of the backups."""

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -73,8 +74,10 @@ _PHONES = (
     re.compile(rf"{_EDGE}\(\d{{3}}\) ?\d{{3}}[-. ]\d{{4}}(?![\w]|[.:/-]\d)"),
     re.compile(rf"{_EDGE}[2-9]\d{{2}}([-.])\d{{3}}\1\d{{4}}(?![\w]|[.:/-]\d)"),
 )
+_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _TOKEN_LIKE = re.compile(r"[A-Za-z0-9_-]{16,}")
 _DEEPEST = 12
+_MOST_ENCODINGS = 3
 
 
 class Scrubber:
@@ -100,7 +103,21 @@ class Scrubber:
         return self.text(raw)
 
     def text(self, text: str) -> str:
-        """A text with a mark such as `[email]` in place of each thing that was found."""
+        """A text with a mark such as `[email]` in place of each thing that was found.
+
+        What was found in it percent-encoded, as in a URL, leaves the rest of the text decoded.
+        """
+        decoded = text
+        for _ in range(_MOST_ENCODINGS):
+            if _ENCODED.search(decoded) is None:
+                break
+            decoded = unquote(decoded)
+            clean = self._plain(decoded)
+            if clean != decoded:
+                return clean
+        return self._plain(text)
+
+    def _plain(self, text: str) -> str:
         if "-----BEGIN" in text:
             text = self._replace(_PRIVATE_KEY, "secret", text)
         if "://" in text:
