@@ -1,0 +1,158 @@
+"""What an operator of a target has at hand: addresses and keys, as the day-two scripts read them.
+
+The variables are those of ``scripts/README.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import TargetError
+from harness.core.run import CHECKOUT
+from harness.drivers.base import Stack
+
+SCRIPT_S = 300.0
+"""How long a script may take where nobody says otherwise."""
+
+_LINKS = {
+    "vectordb": "operator-vectordb",
+    "objectstore": "operator-objectstore",
+    "metadata": "operator-metadata",
+}
+
+TARGET_VARIABLES = (
+    *("QDRANT_URL", "QDRANT_API_KEY", "S3_ENDPOINT_URL", "BACKUP_BUCKET", "DATABASE_URL"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_SESSION_TOKEN"),
+    *("GATEWAY_URL", "AUTH_URL", "AUTH_SERVICE_KEY", "PROMETHEUS_URL", "ALERTMANAGER_URL"),
+    *("CHAT_WEBHOOK_URL", "PAGER_WEBHOOK_URL", "STOP_WRITERS_CMD", "START_WRITERS_CMD"),
+    *("REINDEX_CMD",),
+)
+"""What names a target: never taken over from whoever runs the harness."""
+
+
+def target_environment(stack: Stack) -> dict[str, str]:
+    """Return the scripts' variables for this target; what it has no role for is left out.
+
+    Stores are named by the operator's links where the target has them, so that a fault on such a
+    link meets the script.
+    """
+    links = {link.name: link.url for link in stack.links()}
+    roles = stack.roles()
+
+    def url(role: str) -> str:
+        return links.get(_LINKS.get(role, ""), stack.endpoint(role).url)
+
+    found: dict[str, str] = {"TMPDIR": str(stack.scratch), "PYTHON": sys.executable}
+    if "vectordb" in roles:
+        found["QDRANT_URL"] = url("vectordb")
+        found["QDRANT_API_KEY"] = stack.credentials("vectordb").get("api_key", "")
+    if "objectstore" in roles:
+        keys = stack.credentials("objectstore")
+        found["S3_ENDPOINT_URL"] = url("objectstore")
+        found["AWS_ACCESS_KEY_ID"] = keys.get("access_key", "")
+        found["AWS_SECRET_ACCESS_KEY"] = keys.get("secret_key", "")
+        found["BACKUP_BUCKET"] = keys.get("bucket", "rag-backups")
+    if "metadata" in roles:
+        dsns = stack.credentials("metadata")
+        found["DATABASE_URL"] = dsns.get("operator_dsn") or dsns["admin_dsn"]
+    if "edge" in roles or "gateway" in roles:
+        found["GATEWAY_URL"] = stack.endpoint("edge" if "edge" in roles else "gateway").url
+    if "auth" in roles:
+        found["AUTH_URL"] = stack.endpoint("auth").url
+        found["AUTH_SERVICE_KEY"] = stack.credentials("auth").get("service_key", "")
+    if "metrics" in roles:
+        found["PROMETHEUS_URL"] = stack.endpoint("metrics").url
+    if "alerts" in roles:
+        found["ALERTMANAGER_URL"] = stack.endpoint("alerts").url
+    if "pager" in roles:
+        found["CHAT_WEBHOOK_URL"] = stack.endpoint("pager").url + "/chat"
+        found["PAGER_WEBHOOK_URL"] = stack.endpoint("pager").url + "/solo-ops"
+    return found
+
+
+def process_environment(target: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with the target's laid over it, proxies taken out.
+
+    What the caller has for another target must not reach the script; all else must.
+    """
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in TARGET_VARIABLES and not name.lower().endswith("_proxy")
+    }
+    return {**own, **target}
+
+
+def script_command(name: str, *arguments: str) -> list[str]:
+    """Return how ``scripts/<name>`` is started: Python files by this interpreter.
+
+    Raises:
+        TargetError: there is no such script.
+    """
+    path = CHECKOUT / "scripts" / name
+    if not path.is_file():
+        raise TargetError(f"There is no script scripts/{name}.", expected="a file of scripts/")
+    return [*([sys.executable] if path.suffix == ".py" else []), str(path), *arguments]
+
+
+@dataclass(frozen=True)
+class ScriptEnd:
+    """How a script ended: ``last`` is stdout's last JSON object, ``told`` the end of stderr."""
+
+    name: str
+    exit_code: int
+    last: dict[str, Any]
+    told: str
+
+
+def run_script(
+    stack: Stack, name: str, *arguments: str, timeout_s: float = SCRIPT_S, **more: str
+) -> ScriptEnd:
+    """Run ``scripts/<name>`` against a target to its end; ``more`` are further variables.
+
+    Raises:
+        TargetError: there is no such script, or it did not end in time and was killed.
+    """
+    command = script_command(name, *arguments)
+    process = subprocess.Popen(
+        command,
+        cwd=CHECKOUT,
+        env=process_environment(target_environment(stack) | more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=timeout_s)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        raise TargetError(
+            f"The script {Path(name).name} did not end.",
+            expected=f"an end within {timeout_s:.0f} s",
+            next_step="run it by hand and watch what it waits for",
+        ) from None
+    return ScriptEnd(name, process.returncode, _last_object(stdout), stderr.strip()[-800:])
+
+
+def _last_object(stdout: str) -> dict[str, Any]:
+    for line in reversed(stdout.splitlines()):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            return entry
+    return {}
