@@ -5,8 +5,9 @@ with each figure, the bars, and which of them were met. Direct and proxied are m
 since a shared machine changes under a run. ``--url`` measures another server with the same API,
 such as the original, without injected latency: only our draws can be foretold from a seed.
 
-Round trips are measured twice: as the scheduler places the three processes, where most of the
-time is one core waking another, and with all of them on one core, which shows the work alone.
+Round trips are measured with the client on a core of its own, so that one core wakes another as
+often with the server as without (left to the scheduler, direct ones took 9 or 75 µs by luck of
+placement), and with everything on one core, which shows the work alone.
 
 What was tried for links without toxics and did not pay, on 2 cores, medians of 5 to 12 runs
 taken in turn with what is used now (raw non-blocking sockets on uvloop, one shared 256 KiB
@@ -201,12 +202,12 @@ class Rig:
         self._made.append(name)
         return int(made["listen"].rpartition(":")[2])
 
-    def on_one_core(self, pinned: bool) -> None:
-        """Keep upstream, server and this process on one core, or let them go."""
-        cores = {min(os.sched_getaffinity(0))} if pinned else set(range(os.cpu_count() or 1))
-        for process in (self.upstream.pid, self.server.pid if self.server else None, 0):
+    def place(self, client: set[int], others: set[int]) -> None:
+        """Keep this process on some cores, upstream and server on others."""
+        for process in (self.upstream.pid, self.server.pid if self.server else None):
             if process is not None:
-                os.sched_setaffinity(process, cores)
+                os.sched_setaffinity(process, others)
+        os.sched_setaffinity(0, client)
 
     def close(self) -> None:
         """Remove what was made and end the processes."""
@@ -307,11 +308,12 @@ def medians(results: list[dict[str, float]]) -> dict[str, float]:
 def measure_all(rig: Rig, rounds: int, *, foretold: bool) -> dict[str, Any]:
     """Every figure."""
     figures: dict[str, Any] = {}
-    for label, pinned in (("round_trip", False), ("round_trip_one_core", True)):
-        rig.on_one_core(pinned)
-        # Short rounds: as the scheduler moves processes about, one round sees one placement.
+    free = os.sched_getaffinity(0)
+    first, last = {min(free)}, {max(free)}
+    for label, others in (("round_trip", last), ("round_trip_one_core", first)):
+        rig.place(first, others)
         direct, proxied = in_turn(rig, 4 * rounds, lambda place: round_trips(place.echo))
-        rig.on_one_core(False)
+        rig.place(free, free)
         figures[label] = {
             "direct": medians(direct),
             "proxied": medians(proxied),
