@@ -127,12 +127,12 @@ def prune_wal(bucket: Bucket, log: Log) -> int:
             # Where it starts is unknown, and so is what it needs.
             log.warn("backup_unreadable", error.what, backup=run.id)
             return 0
-        system, start = str(document["system_identifier"]), str(document["start_wal"])
-        oldest[system] = min(start[8:], oldest.get(system, start[8:]))
+        where, start = str(document["wal"]), str(document["start_wal"])
+        oldest[where] = min(start[8:], oldest.get(where, start[8:]))
     removed = 0
-    for system, start in oldest.items():
+    for where, start in oldest.items():
         keys = []
-        for each in bucket.objects(f"{manifest.WAL}{system}/"):
+        for each in bucket.objects(where):
             name = each.key.rsplit("/", 1)[-1]
             # Segments only: a history file (.history) says how timelines hang together.
             if len(name.split(".")[0]) == 24 and name[8:24] < start:
