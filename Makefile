@@ -62,7 +62,7 @@ test-slow: venv-dev ## the own tests that break things for real: kills, full dis
 
 .PHONY: defects
 defects: setup ## prove that the cases catch the deliberate defects that they claim to catch
-	$(call told,$(BIN)/python -m pytest tests/defects -n $(WORKERS) $(ARGS),$(PYTEST_CODES))
+	$(call told,$(BIN)/python -m pytest tests/defects -n $(WORKERS) --dist worksteal $(ARGS),$(PYTEST_CODES))
 
 # How many moments, and the seconds after which nothing of a dead run may be left.
 SOAK ?= 50

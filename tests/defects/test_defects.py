@@ -14,6 +14,7 @@ from tests.defects.defect import CHECKOUT, Defect, caught, load_catalogue, run_w
 
 DEFECTS = load_catalogue()
 TIMEOUT_S = 400.0
+TIMED = ("slo/", "playbook/")
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +28,17 @@ def matrix() -> Path:
 @pytest.mark.timeout(4 * TIMEOUT_S)
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 def test_the_named_case_catches(defect: Defect, tmp_path: Path, matrix: Path) -> None:
-    # What is measured by the clock needs the machine to itself; the rest may share it.
-    alone = defect.catches.startswith(("slo/", "playbook/", "quality/"))
-    with locked(matrix.parent / "machine.lock", exclusive=alone):
-        began = time.monotonic()
+    began = time.monotonic()
+    lock = matrix.parent / "machine.lock"
+    with locked(lock, exclusive=False):
         outcome = run_with(defect, [defect.catches], tmp_path / "defect", TIMEOUT_S)
     problem = caught(defect, outcome)
+    if problem and defect.catches.startswith(TIMED):
+        # What is measured by the clock may have been disturbed by the other worker's stack, which
+        # shows as inconclusive or void. Alone on the machine there is no such excuse.
+        with locked(lock, exclusive=True):
+            outcome = run_with(defect, [defect.catches], tmp_path / "alone", TIMEOUT_S)
+        problem = caught(defect, outcome)
     record = {
         "defect": defect.name,
         "sentence": defect.sentence,
