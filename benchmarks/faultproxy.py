@@ -334,8 +334,8 @@ def measure_all(rig: Rig, rounds: int, *, foretold: bool) -> dict[str, Any]:
                 "share": statistics.median(shares),
             }
     direct, proxied = in_turn(rig, rounds, lambda place: new_connections(place.echo))
-    pair = {"direct": statistics.median(direct), "proxied": statistics.median(proxied)}
-    figures["connections_per_s"] = pair
+    median = statistics.median
+    figures["connections_per_s"] = {"direct": median(direct), "proxied": median(proxied)}
     if foretold:
         figures["injected_error"] = {
             f"{latency}_ms_jitter_{jitter}_ms": injected(rig, latency, jitter)
@@ -392,8 +392,7 @@ def main() -> int:
         "load_1m": os.getloadavg()[0],
         "python": platform.python_version(),
     }
-    json.dump(rounded(figures), sys.stdout, indent=1)
-    print()
+    print(json.dumps(rounded(figures), indent=1))
     return 0
 
 
