@@ -6,10 +6,10 @@ restored from it, so none is an input here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from harness.checks.result import CheckResult
@@ -41,26 +41,26 @@ class StorePoint:
     """What one store gave back.
 
     ``seconds``: how long before the disaster the oldest acknowledged beat that is gone was sent; 0
-    when none is gone. ``lost``: the numbers of the acknowledged beats that are gone. ``holes``:
-    those among them that were acknowledged before a beat was sent that is there: no recovery to a
-    single moment explains them.
+    when none is gone. ``at_most``: the same of the last beat that is there before it; between the
+    two nothing was written that could tell. Infinite when no such beat is there. ``lost``: the
+    numbers of the acknowledged beats that are gone. ``holes``: those among them that were
+    acknowledged before a beat was sent that is there: no recovery to a single moment explains them.
     """
 
     store: str
     acknowledged: int
     seconds: float
+    at_most: float
     lost: list[int] = field(default_factory=list)
     holes: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveryPoint:
-    """``resolution`` is the longest time before the disaster without a new beat: what was lost in
-    it could not be seen. ``skew`` is how far apart the stores lie, in seconds; ``torn`` names the
-    acknowledged beats that some stores have and others lack. Indefinite beats count nowhere."""
+    """``skew`` is how far apart the stores lie, in seconds; ``torn`` names the acknowledged beats
+    that some stores have and others lack. Indefinite beats count nowhere."""
 
     stores: dict[str, StorePoint]
-    resolution: float
     skew: float
     torn: list[int]
     indefinite: int
@@ -100,7 +100,6 @@ def recovery_point(
     )
     return RecoveryPoint(
         stores=stores,
-        resolution=_resolution(acknowledged, disaster),
         skew=max(losses) - min(losses),
         torn=torn,
         indefinite=len(before) - len(acknowledged),
@@ -119,7 +118,7 @@ def recovery_point_verdict(
     actual = f"{own.seconds:.2f} s: {len(own.lost)} of {own.acknowledged} acknowledged are gone"
     details: dict[str, Any] = {
         "seconds": own.seconds,
-        "resolution": point.resolution,
+        "at_most": own.at_most,
         "acknowledged": own.acknowledged,
         "indefinite": point.indefinite,
         "lost": len(own.lost),
@@ -131,7 +130,7 @@ def recovery_point_verdict(
         actual = f"{len(own.holes)} acknowledged beats are gone from amid those that are there"
     elif own.seconds > objective:
         verdict = Verdict.FAIL
-    elif own.seconds + point.resolution > objective:
+    elif own.at_most > objective:
         verdict = Verdict.INCONCLUSIVE
         details["reason"] = "the beats were too far apart for this objective"
     return CheckResult(
@@ -161,13 +160,16 @@ def _of_store(
     name: str, acknowledged: list[Beat], present: AbstractSet[int], disaster: float
 ) -> StorePoint:
     lost = [beat for beat in acknowledged if beat.number not in present]
-    last_kept = max((b.sent for b in acknowledged if b.number in present), default=float("-inf"))
-    # A beat that was still under way when a later one was sent may rightly come after it.
-    holes = [b.number for b in lost if b.acknowledged is not None and b.acknowledged < last_kept]
-    seconds = disaster - min((beat.sent for beat in lost), default=disaster)
-    return StorePoint(name, len(acknowledged), seconds, sorted(b.number for b in lost), holes)
-
-
-def _resolution(acknowledged: list[Beat], disaster: float) -> float:
-    moments = [beat.sent for beat in acknowledged] + [disaster]
-    return max(later - earlier for earlier, later in pairwise(moments))
+    kept = [beat for beat in acknowledged if beat.number in present]
+    first_lost = min((beat.sent for beat in lost), default=disaster)
+    last_kept = max((beat.sent for beat in kept), default=-math.inf)
+    before = max((beat.sent for beat in kept if beat.sent < first_lost), default=-math.inf)
+    return StorePoint(
+        store=name,
+        acknowledged=len(acknowledged),
+        seconds=disaster - first_lost,
+        at_most=disaster - before,
+        lost=sorted(beat.number for beat in lost),
+        # A beat that was still under way when a later one was sent may rightly come after it.
+        holes=[b.number for b in lost if b.acknowledged is not None and b.acknowledged < last_kept],
+    )

@@ -50,14 +50,25 @@ def test_beats_that_overlapped_may_be_kept_in_either_order() -> None:
 
 
 def test_beats_too_far_apart_for_the_objective_are_inconclusive() -> None:
-    point = recovery_point([BEATS[0], BEATS[9]], {"metadata": ALL}, DISASTER)
-    assert point.resolution == pytest.approx(9.0)
+    point = recovery_point([BEATS[0], BEATS[9]], {"metadata": {0}}, DISASTER)
+    own = point.stores["metadata"]
+    assert (own.seconds, own.at_most) == (pytest.approx(1.0), pytest.approx(10.0))
     assert recovery_point_verdict(point, "metadata", 5.0).verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_writer_that_stood_still_before_the_disaster_is_inconclusive() -> None:
     point = recovery_point(BEATS, {"metadata": ALL}, DISASTER + 60)
     assert recovery_point_verdict(point, "metadata", 5.0).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_pause_long_before_the_loss_does_not_blur_it() -> None:
+    point = recovery_point([Beat(-1, -900.0, -899.0), *BEATS], {"metadata": ALL | {-1}}, DISASTER)
+    assert recovery_point_verdict(point, "metadata", 5.0).verdict is Verdict.PASS
+
+
+def test_nothing_restored_has_no_upper_end() -> None:
+    own = recovery_point(BEATS, {"metadata": set()}, DISASTER).stores["metadata"]
+    assert own.at_most == float("inf")
 
 
 def test_what_nobody_acknowledged_is_not_lost() -> None:
