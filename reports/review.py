@@ -95,10 +95,10 @@ def _summary(arm: scenario.Arm, faults: list[Fault], case: Case) -> str:
         first += f", and {name} was delivered {duration(told.at)} later."
     acted = [step for step in arm.steps if step.stage == "action" and step.ok]
     if arm.recovered is not None and acted:
-        how = "with the fault still on" if arm.recovered_under_fault else "once the fault was gone"
+        how = "before" if arm.recovered_under_fault else "after"
         second = (
             f"After {many(len(acted), 'playbook step')} the objective was met again "
-            f"{duration(arm.recovered)} after the beginning, {how}."
+            f"{duration(arm.recovered)} after the beginning, {how} the fault was undone."
         )
     elif acted:
         second = (

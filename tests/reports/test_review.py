@@ -58,7 +58,7 @@ def test_the_summary_is_two_sentences_of_what_and_of_how_it_ended(review: Review
         "and RAG_P95_Latency_High was delivered 26.3 s later."
     )
     assert second.startswith("After 1 playbook step the objective was met again ")
-    assert second.endswith(", with the fault still on.")
+    assert second.endswith(", before the fault was undone.")
 
 
 def test_every_time_is_that_of_a_record_and_in_order(tmp_path: Path) -> None:
