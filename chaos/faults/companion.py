@@ -191,7 +191,71 @@ def _lock(settings: dict[str, Any]) -> None:
         os._exit(1)
 
 
-_KINDS = {"hog": _hog, "connections": _connections, "lock": _lock}
+def _queries(settings: dict[str, Any]) -> None:
+    """Post batches of exact searches to ``path`` one after the other, each as large as takes the
+    server ``seconds``; end with the first that it does not answer, as a script without retries."""
+    _lifeline()
+    told, searches = False, 8
+    while True:
+        body = json.dumps({"searches": [settings["search"]] * searches}).encode()
+        began = time.monotonic()
+        if _posted(settings, body) != 200:
+            if not told:
+                os.write(1, b"the first batch was refused\n")
+            os._exit(1)
+        took = max(time.monotonic() - began, 1e-3)
+        if not told and took > settings["seconds"] / 2:
+            _ready()
+            told = True
+        searches = max(1, min(round(searches * min(settings["seconds"] / took, 4)), 200_000))
+
+
+def _documents(settings: dict[str, Any]) -> None:
+    """Post each of ``bodies`` to ``path`` again and again, one thread a body; who is refused waits
+    a second and goes on, as a bulk load that must come through does."""
+    _lifeline()
+    accepted = threading.Event()
+
+    def load(body: bytes) -> None:
+        while True:
+            if _posted(settings, body) == 201:
+                accepted.set()
+            else:
+                time.sleep(1.0)
+
+    for documents in settings["bodies"]:
+        body = json.dumps(documents).encode()
+        threading.Thread(target=load, args=(body,), daemon=True).start()
+    accepted.wait()
+    _ready()
+    while True:
+        time.sleep(60)
+
+
+def _posted(settings: dict[str, Any], body: bytes) -> int:
+    """Return the status of a POST, 0 if there was no answer."""
+    import http.client
+
+    connection = http.client.HTTPConnection(settings["host"], settings["port"], timeout=60)
+    try:
+        headers = {"Content-Type": "application/json", **settings["headers"]}
+        connection.request("POST", settings["path"], body, headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+_KINDS = {
+    "hog": _hog,
+    "connections": _connections,
+    "lock": _lock,
+    "queries": _queries,
+    "documents": _documents,
+}
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import httpx
-import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.core.errors import TargetError
@@ -47,27 +47,11 @@ def metric(stack: Stack, role: str, name: str, **labels: str) -> float:
     )
 
 
-def upstream_seconds(stack: Stack, upstream: str, window_s: float = WINDOW_S) -> tuple[float, int]:
-    """Return the gateway's mean time (s) in calls of an upstream over a window, and their number.
-
-    Raises:
-        TargetError: the gateway's metrics can't be read.
-    """
-    name = "rag_gateway_upstream_latency_seconds"
-    (seconds, calls), (later_seconds, later_calls) = twice(
-        lambda: (
-            metric(stack, "gateway", f"{name}_sum", upstream=upstream),
-            metric(stack, "gateway", f"{name}_count", upstream=upstream),
-        ),
-        window_s,
-    )
-    number = int(later_calls - calls)
-    return ((later_seconds - seconds) / number if number > 0 else 0.0), max(number, 0)
-
-
 def cpu_share(stack: Stack, role: str, window_s: float = WINDOW_S) -> float:
-    """Return how much of one processor a role used over a window: 1.0 is one processor, all the
-    time. From /proc where its processes are on this machine, else from Prometheus.
+    """Return how much of one processor a role wanted over a window: 1.0 is one, all the time.
+
+    From /proc where its processes are on this machine (time on a processor and time waited for
+    one, so that a busy machine does not make it look idle), else from Prometheus.
 
     Raises:
         TargetError: neither shows it.
@@ -119,15 +103,16 @@ def twice(look: Callable[[], T], window_s: float = WINDOW_S) -> tuple[T, T]:
 
 
 def cpu_seconds(pids: tuple[int, ...]) -> float:
-    """Return the processor time (s) that these processes have used; the dead count as nothing."""
-    return sum(_times(pids))
-
-
-def _times(pids: tuple[int, ...]) -> Iterator[float]:
+    """Return how long (s) the threads of these processes were on a processor or waited for one
+    (``/proc/<pid>/task/*/schedstat``, first two fields, nanoseconds); the dead count as nothing."""
+    total = 0
     for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times = psutil.Process(pid).cpu_times()
-            yield times.user + times.system
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(OSError, ValueError, IndexError):
+                    ran, waited = (task / "schedstat").read_text().split()[:2]
+                    total += int(ran) + int(waited)
+    return total / 1e9
 
 
 def _cpu_queries(role: str) -> tuple[str, str]:

@@ -129,6 +129,7 @@ class Gateway:
             metrics,
             settings.timeout_s,
             settings.max_inflight,
+            settings.max_writes,
         )
 
     @contextlib.asynccontextmanager

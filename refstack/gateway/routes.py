@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -85,7 +86,8 @@ def _json(model: BaseModel, status: int = 200, headers: dict[str, str] | None = 
 class Api:
     """Handlers of all routes under `/v1/`. Each has an identity and `timeout_s` seconds.
 
-    At most `max_inflight` requests are served at a time; further ones are refused at once.
+    At most `max_inflight` requests are served at a time, of which at most `max_writes` are of
+    documents to store; further ones are refused at once.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Api:
         metrics: GatewayMetrics,
         timeout_s: float,
         max_inflight: int,
+        max_writes: int,
     ) -> None:
         self._verifier = verifier
         self._retrieval = retrieval
@@ -105,25 +108,33 @@ class Api:
         self._metrics = metrics
         self._timeout_s = timeout_s
         self._gate = Gate(max_inflight, metrics.shed.inc)
+        self._write_gate = Gate(max_writes, metrics.shed.inc)
 
     def routes(self) -> list[Route]:
         """The routes."""
+        writes = self._write_gate
         return [
             Route("/v1/query", self._entered(self._query), methods=["POST"]),
-            Route("/v1/documents", self._entered(self._write_one), methods=["POST"]),
+            Route("/v1/documents", self._entered(self._write_one, writes), methods=["POST"]),
             Route("/v1/documents", self._entered(self._list), methods=["GET"]),
-            Route("/v1/documents/batch", self._entered(self._write_batch), methods=["POST"]),
+            Route(
+                "/v1/documents/batch", self._entered(self._write_batch, writes), methods=["POST"]
+            ),
             Route("/v1/documents/{document_id}", self._entered(self._get), methods=["GET"]),
             Route("/v1/documents/{document_id}", self._entered(self._delete), methods=["DELETE"]),
         ]
 
-    def _entered(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    def _entered(
+        self, handler: Handler, gate: Gate | None = None
+    ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             # The parts give up a little before the whole, so that what they were doing (clearing
             # away after a commit, say) still ends in an answer of its own.
             deadline = Deadline(0.95 * self._timeout_s)
             try:
-                with self._gate.entered():
+                # The narrow gate first, and both before the body is read: what is refused must cost
+                # next to nothing, or a flood of writes would still take the queries' time.
+                with gate.entered() if gate else nullcontext(), self._gate.entered():
                     async with asyncio.timeout(self._timeout_s):
                         bearer = request.headers.get("authorization")
                         identity = await self._verifier.identify(bearer)

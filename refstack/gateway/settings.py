@@ -49,6 +49,7 @@ class Settings:
     timeout_s: float
     cleanup_s: float
     max_inflight: int
+    max_writes: int
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -119,4 +120,5 @@ def read_settings(env: Environment) -> Settings:
         timeout_s=env.number("GATEWAY_TIMEOUT_S", 10.0, low=0.5, high=120.0),
         cleanup_s=env.number("GATEWAY_CLEANUP_S", 15.0, low=0.2, high=3600.0),
         max_inflight=env.integer("GATEWAY_MAX_INFLIGHT", 128, low=1, high=4096),
+        max_writes=env.integer("GATEWAY_MAX_WRITES", 64, low=0, high=4096),
     )
