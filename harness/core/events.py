@@ -178,6 +178,21 @@ class Samples(Event):
 
 
 @dataclass(frozen=True)
+class DashboardPreview(Event):
+    """What a dashboard's panels showed on the live target, kept in ``file`` (relative to the run
+    directory), one JSON object a panel: ``{"title": str, "kind": str, "unit": str, "description":
+    str, "limits": [float], "series": [{"name": str, "points": [[UTC seconds, value or null]]}]}``.
+    """
+
+    KIND: ClassVar[str] = "case.dashboard"
+    case: str
+    uid: str
+    title: str
+    file: str
+    panels: int
+
+
+@dataclass(frozen=True)
 class FaultInjected(Event):
     """A fault was switched on; ``proof`` is filled by a later ``fault.landed``."""
 
@@ -342,6 +357,7 @@ KINDS: dict[str, type[Event]] = {
         Observation,
         Measure,
         Samples,
+        DashboardPreview,
         FaultInjected,
         FaultLanded,
         FaultHealed,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from harness.core.events import Measure, Observation, Samples
+from harness.core.events import DashboardPreview, Measure, Observation, Samples
 from harness.core.history import History
 from harness.core.verdicts import Verdict
 
@@ -103,6 +103,17 @@ class Evidence:
                 count += 1
         self.history.write(
             Samples(case=self.case, name=name, unit=unit, file=file, n=count, limit=limit, arm=arm)
+        )
+
+    def dashboard(self, uid: str, title: str, panels: Iterable[Mapping[str, Any]]) -> None:
+        """Keep what a dashboard showed (:class:`harness.core.events.DashboardPreview`)."""
+        file = f"samples/dashboard-{uid}.jsonl"
+        path = self.history.run_dir / file
+        path.parent.mkdir(exist_ok=True)
+        rows = [json.dumps(dict(panel)) for panel in panels]
+        path.write_text("".join(f"{row}\n" for row in rows))
+        self.history.write(
+            DashboardPreview(case=self.case, uid=uid, title=title, file=file, panels=len(rows))
         )
 
     def _observe(
