@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,10 +18,16 @@ from typing import Any
 
 from harness.core.errors import TargetError
 from harness.core.run import CHECKOUT
-from harness.drivers.base import Stack
+from harness.drivers.base import Restart, Stack
 
 SCRIPT_S = 300.0
 """How long a script may take where nobody says otherwise."""
+
+STATE_NAME = "stack.json"
+"""The file of the stack's scratch directory by which another process of the run finds it."""
+
+STABLE_MODEL = "wordllama-256"
+"""The embedding model that the reference stack is deployed with."""
 
 _LINKS = {
     "vectordb": "operator-vectordb",
@@ -72,10 +79,42 @@ def target_environment(stack: Stack) -> dict[str, str]:
         found["PROMETHEUS_URL"] = stack.endpoint("metrics").url
     if "alerts" in roles:
         found["ALERTMANAGER_URL"] = stack.endpoint("alerts").url
+    found |= _writers(stack) | _reindex(stack)
     if "pager" in roles:
         found["CHAT_WEBHOOK_URL"] = stack.endpoint("pager").url + "/chat"
         found["PAGER_WEBHOOK_URL"] = stack.endpoint("pager").url + "/solo-ops"
     return found
+
+
+def _writers(stack: Stack) -> dict[str, str]:
+    """How everything that writes to the stores is ended and begun again."""
+    writers = [role for role in ("gateway", "auth") if role in stack.roles()]
+    if not isinstance(stack, Restart) or not writers:
+        return {}
+    control = [sys.executable, "-m", "harness.drivers.control"]
+    control.append(f"--state={stack.scratch / STATE_NAME}")
+    return {
+        "STOP_WRITERS_CMD": shlex.join([*control, "stop", *writers]),
+        "START_WRITERS_CMD": shlex.join([*control, "start", *reversed(writers)]),
+    }
+
+
+def _reindex(stack: Stack) -> dict[str, str]:
+    """How the reference gateway's vector store is made to follow the metadata store.
+
+    Only for a target of ours: an attached one has a command of its own, if any.
+    """
+    if not {"vectordb", "metadata", "embed"} <= set(stack.roles()) or not stack.links():
+        return {}
+    return {
+        "REINDEX_CMD": shlex.join([sys.executable, "-m", "refstack.gateway.reindex"]),
+        "REINDEX_DATABASE_URL": stack.credentials("metadata")["admin_dsn"],
+        "REINDEX_VECTORDB_URL": stack.endpoint("vectordb").url,
+        "REINDEX_VECTORDB_API_KEY": stack.credentials("vectordb")["api_key"],
+        "REINDEX_EMBED_URL": stack.endpoint("embed").url,
+        "REINDEX_EMBED_API_KEY": stack.credentials("embed")["api_key"],
+        "REINDEX_EMBED_MODEL": STABLE_MODEL,
+    }
 
 
 def process_environment(target: Mapping[str, str]) -> dict[str, str]:

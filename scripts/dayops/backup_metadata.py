@@ -229,12 +229,12 @@ class Backup:
             self.bucket.remove(keys)
 
 
-def work(task: Task) -> dict[str, Any]:
+def work(task: Task) -> None:
     """Take the backup, prune."""
     with alone(task.environment, STORE):
         backup = Backup(task, manifest.new_run(STORE))
         try:
-            told = backup.take()
+            task.told.update(backup.take())
         except BaseException:
             with contextlib.suppress(HarnessError):
                 backup.forget()
@@ -244,7 +244,6 @@ def work(task: Task) -> dict[str, Any]:
                 policy = prune.Policy(task.arguments.keep_days, task.arguments.keep_weeks)
                 found["pruned"] = prune.prune(backup.bucket, STORE, policy, task.log)
                 found["segments"] = prune.prune_wal(backup.bucket, task.log)
-        return told
 
 
 def run(argv: Sequence[str] | None = None) -> int:

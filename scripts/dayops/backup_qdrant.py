@@ -21,13 +21,12 @@ from scripts.dayops import manifest, prune
 from scripts.dayops.bucket import Bucket, Stored
 from scripts.dayops.leftovers import remove_left_snapshots
 from scripts.dayops.manifest import NAME, STARTED, Run
+from scripts.dayops.scratch_collections import CHECK_SUFFIX, is_scratch
 from scripts.dayops.script import Refused, Task, alone, main, parser
 from scripts.dayops.vectorstore import Snapshot, VectorStore
 
 SCRIPT = "backup_qdrant.sh"
 STORE = "vectordb"
-CHECK_SUFFIX = "--ragdrill-check"
-"""Collections of this ending are scratch copies of ours and no content of anybody."""
 NEEDS = (
     *("QDRANT_URL", "QDRANT_API_KEY", "S3_ENDPOINT_URL", "BACKUP_BUCKET"),
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"),
@@ -49,7 +48,7 @@ class Backup:
     def take(self) -> dict[str, Any]:
         """Take the backup; returns what the last log line tells. Raises HarnessError."""
         server = self.store.server()
-        names = [n for n in self.store.collections() if not n.endswith(CHECK_SUFFIX)]
+        names = [n for n in self.store.collections() if not is_scratch(n)]
         document = manifest.begin(self.run, asdict(server))
         document["client"] = {name: version(name) for name in ("httpx", "minio")}
         self._journal({})
@@ -211,14 +210,14 @@ class Backup:
             self.bucket.remove(keys)
 
 
-def work(task: Task) -> dict[str, Any]:
+def work(task: Task) -> None:
     """Clean up after runs that were killed, take the backup, prune."""
     with alone(task.environment, STORE):
         backup = Backup(task, manifest.new_run(STORE))
         with task.log.step("left_overs") as found:
             found["removed"] = remove_left_snapshots(backup.bucket, backup.store, task.log)
         try:
-            told = backup.take()
+            task.told.update(backup.take())
         except BaseException:
             with contextlib.suppress(HarnessError):
                 backup.forget()
@@ -227,7 +226,6 @@ def work(task: Task) -> dict[str, Any]:
             with task.log.step("prune") as found:
                 policy = prune.Policy(task.arguments.keep_days, task.arguments.keep_weeks)
                 found["pruned"] = prune.prune(backup.bucket, STORE, policy, task.log)
-        return told
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -53,7 +53,7 @@ class Programs:
         """Run a program to its end. Raises TargetError when it fails, with its last words."""
         done = subprocess.run(
             [self[name], *arguments],
-            env={**_clean_environment(), **(env or {})},
+            env={**clean_environment(), **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -127,7 +127,7 @@ def connect(dsn: str, **changes: Any) -> psycopg.Connection[Any]:
         ) from error
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """This process's environment without what libpq or PostgreSQL would take from it."""
     return {key: value for key, value in os.environ.items() if not key.startswith("PG")}
 
@@ -193,7 +193,7 @@ class Scratch:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*_as_nobody(), *command],
-                env=_clean_environment(),
+                env=clean_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -132,16 +132,20 @@ class Log:
 
 @dataclass(frozen=True)
 class Task:
-    """What a script's work gets. ``work`` is a directory that is gone when the script has ended."""
+    """What a script's work gets.
+
+    ``work`` is a directory that is gone when the script has ended; what is put into ``told`` is in
+    the last log line, however the script ends.
+    """
 
     arguments: argparse.Namespace
     environment: Environment
     log: Log
     work: Path
+    told: dict[str, Any]
 
 
-Work = Callable[[Task], dict[str, Any]]
-"""Does it; returns what the last log line tells."""
+Work = Callable[[Task], None]
 
 
 def parser(script: str, what: str, reads: Sequence[str], more_codes: str = "") -> Any:
@@ -177,12 +181,12 @@ def main(
     environment = Environment()
     log = Log(script, environment)
     signal.signal(signal.SIGTERM, _terminate)
-    code, outcome, told = UNFINISHED, "failed", {}
+    told: dict[str, Any] = {}
     try:
         chosen = arguments.parse_args(argv)
         Environment.with_all(*needs)
         with tempfile.TemporaryDirectory(prefix="ragdrill-script-") as scratch:
-            told = work(Task(chosen, environment, log, Path(scratch)))
+            work(Task(chosen, environment, log, Path(scratch), told))
         code, outcome = DONE, "done"
     except SystemExit as ended:  # --help
         return int(ended.code or 0)
