@@ -21,7 +21,7 @@ from scripts.dayops import manifest, prune
 from scripts.dayops.bucket import Bucket, Stored
 from scripts.dayops.leftovers import remove_left_snapshots
 from scripts.dayops.manifest import NAME, STARTED, Run
-from scripts.dayops.scratch_collections import CHECK_SUFFIX, is_scratch
+from scripts.dayops.scratch_collections import check_name, is_scratch
 from scripts.dayops.script import Refused, Task, alone, main, parser
 from scripts.dayops.vectorstore import Snapshot, VectorStore
 
@@ -162,7 +162,7 @@ class Backup:
         The live collection cannot tell any more, so a scratch copy is restored from the snapshot
         and read. What stood unchanged before and after must be in it.
         """
-        scratch = f"{name}{CHECK_SUFFIX}"
+        scratch = check_name(name)
         self.log.event("written_meanwhile", collection=name)
         self.store.delete(scratch)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from harness.core.errors import UsageError
 from scripts.dayops import manifest
@@ -25,10 +24,8 @@ def parse_moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
-def find(
-    bucket: Bucket, store: str, day: str, until: datetime | None = None
-) -> tuple[Run, dict[str, Any]]:
-    """Return the newest finished backup of a store of that day, with its manifest.
+def find(bucket: Bucket, store: str, day: str, until: datetime | None = None) -> Run:
+    """Return the newest finished backup of a store of that day.
 
     With ``until`` it is the newest that was finished by then, of that day or, failing that, of a
     day before: the log carries on from it.
@@ -44,11 +41,12 @@ def find(
             if bucket.stat(run.key(NAME)) is None:
                 unfinished.append(run.id)
                 continue
-            document = manifest.read_manifest(bucket, run)
-            if until is not None and manifest.ended_at(document) > until:
-                late.append(run.id)
-                continue
-            return run, document
+            if until is not None:
+                ended = manifest.ended_at(manifest.read_manifest(bucket, run))
+                if ended > until:
+                    late.append(run.id)
+                    continue
+            return run
     seen = [f"unfinished: {', '.join(unfinished)}"] if unfinished else []
     seen += [f"finished after that moment: {', '.join(late)}"] if late else []
     known = ", ".join(manifest.days(bucket)[:10]) or "none"
@@ -61,10 +59,10 @@ def find(
     )
 
 
-def newest(bucket: Bucket, store: str) -> tuple[Run, dict[str, Any]]:
-    """Return the newest finished backup of a store, with its manifest. Raises Refused."""
+def newest(bucket: Bucket, store: str) -> Run:
+    """Return the newest finished backup of a store. Raises Refused."""
     for run in manifest.complete_runs(bucket, store):
-        return run, manifest.read_manifest(bucket, run)
+        return run
     raise Refused(
         f"There is no backup of the {store}.",
         expected=f"a run with a {NAME} in the bucket {bucket.name}",

@@ -80,9 +80,9 @@ class Restore:
             for store in self.stores:
                 if store in given:
                     run = given[store]
-                    document = manifest.read_manifest(self.bucket, run)
                 else:
-                    run, document = find.find(self.bucket, store, day, self.until)
+                    run = find.find(self.bucket, store, day, self.until)
+                document = manifest.read_manifest(self.bucket, run)
                 found[store] = Chosen(run, document, _cache(self.bucket, run))
                 told[store] = run.id
         return found
@@ -144,7 +144,7 @@ class Restore:
             for number, entry in enumerate(chosen.document["collections"]):
                 name = entry["name"]
                 snapshot = chosen.place / "vectordb" / recovery.object_name(number, ".snapshot")
-                staging = name + scratch.RESTORE_SUFFIX
+                staging = scratch.restore_name(name)
                 if staging in there:
                     self.vectors.delete(staging)
                 if name not in there:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +19,41 @@ from scripts.dayops import manifest
 from scripts.dayops.script import Log, Refused
 from scripts.dayops.vectorstore import Server, VectorStore
 
-CHECK_SUFFIX = "--ragdrill-check"
-RESTORE_SUFFIX = "--ragdrill-restore"
-SCRATCH = (CHECK_SUFFIX, RESTORE_SUFFIX)
-"""Collections of these endings are scratch copies of ours and no content of anybody."""
+_CHECK, _RESTORE = "ragdrill-check-", "ragdrill-restore-"
 
 
 def is_scratch(name: str) -> bool:
-    """Whether a collection is a scratch copy of these scripts."""
-    return name.endswith(SCRATCH)
+    """Whether a collection is a scratch copy of these scripts, and no content of anybody."""
+    return name.startswith((_CHECK, _RESTORE))
+
+
+def check_name(name: str) -> str:
+    """Return a name for a copy that is read and removed, this process's own."""
+    return f"{_own()}{name}"
+
+
+def restore_name(name: str) -> str:
+    """Return the name of the copy that a restore verifies before it switches."""
+    return f"{_RESTORE}{name}"
+
+
+def remove_left_checks(store: VectorStore) -> list[str]:
+    """Remove the copies of processes of this machine that are gone; returns their names."""
+    removed = []
+    for name in store.collections():
+        found = re.match(rf"{_CHECK}{_machine()}-(\d+)-", name)
+        if found and not Path(f"/proc/{found[1]}").exists():
+            store.delete(name)
+            removed.append(name)
+    return removed
+
+
+def _own() -> str:
+    return f"{_CHECK}{_machine()}-{os.getpid()}-"
+
+
+def _machine() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 def minor(version: str) -> tuple[int, int]:

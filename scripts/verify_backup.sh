@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Verifies a backup by restoring it into a scratch place (operations guide, section 5). See --help.
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=${PYTHON:-$root/.venv/bin/python}
+PYTHONPATH=${PYTHONPATH:+$PYTHONPATH:}$root exec "$python" -m scripts.dayops.verify_backup "$@"
