@@ -14,7 +14,7 @@ from markupsafe import Markup
 from harness.core.events import Measure
 from harness.core.history import HISTORY_FILE
 from harness.core.verdicts import Verdict
-from reports import distribution, review, scenario, timeline
+from reports import distribution, preview, review, scenario, timeline
 from reports.judgement import GLOSSARY, Judgement, waiver_holds, waiver_text
 from reports.model import Case, Requirement, Run
 from reports.sampling import SampleFile, read_samples
@@ -71,6 +71,7 @@ def render(judgement: Judgement, out: Path) -> str:
         areas=_areas(run),
         timelines=_timelines(run, files),
         distributions=_distributions(run, files),
+        dashboards=_dashboards(run),
         troubles=[f.trouble for found in files.values() for f in found if f.trouble],
         measures=[m for case in _by_id(run) for m in case.measures],
         raw_files=_raw_files(run, out, files),
@@ -181,6 +182,12 @@ def _distributions(run: Run, files: dict[str, list[SampleFile]]) -> list[Figure]
                     )
                 )
     return found
+
+
+def _dashboards(run: Run) -> list[preview.DashboardView]:
+    """The last preview of each dashboard, in the order in which they were first taken."""
+    said = {each.uid: each for case in _by_id(run) for each in case.dashboards}
+    return [preview.read(run.directory, each) for each in said.values()]
 
 
 def _raw_files(run: Run, out: Path, files: dict[str, list[SampleFile]]) -> list[RawFile]:

@@ -50,6 +50,7 @@ class Case:
     observations: list[events.Observation] = field(default_factory=list)
     measures: list[events.Measure] = field(default_factory=list)
     samples: list[events.Samples] = field(default_factory=list)
+    dashboards: list[events.DashboardPreview] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     phases: list[tuple[float, events.ScenarioPhase]] = field(default_factory=list)
 
@@ -264,6 +265,8 @@ def _take_case(run: Run, t: float, event: events.Event) -> None:
             _case(run, event.case).measures.append(event)
         case events.Samples():
             _case(run, event.case).samples.append(event)
+        case events.DashboardPreview():
+            _case(run, event.case).dashboards.append(event)
         case events.ScenarioPhase():
             _case(run, event.case).phases.append((t, event))
 

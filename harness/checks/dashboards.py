@@ -38,6 +38,8 @@ class Panel:
     limits: tuple[float, ...]
     thresholds_shown: bool
     queries: tuple[Query, ...]
+    texts: Mapping[str, str]
+    """What is shown in place of a value."""
 
     @property
     def name(self) -> str:
@@ -82,6 +84,12 @@ def panels(document: Mapping[str, Any]) -> list[Panel]:
                     Query(str(target.get("expr", "")), str(target.get("legendFormat", "")))
                     for target in raw.get("targets", [])
                 ),
+                texts={
+                    value: str(shown.get("text", value))
+                    for mapping in defaults.get("mappings", [])
+                    if mapping.get("type") == "value"
+                    for value, shown in mapping.get("options", {}).items()
+                },
             )
         )
     return found

@@ -181,7 +181,7 @@ class Samples(Event):
 class DashboardPreview(Event):
     """What a dashboard's panels showed on the live target, kept in ``file`` (relative to the run
     directory), one JSON object a panel: ``{"title": str, "kind": str, "unit": str, "description":
-    str, "limits": [float], "series": [{"name": str, "points": [[UTC seconds, value or null]]}]}``.
+    str, "limits": [float], "texts": {value: what is shown for it}, "series": [{"name": str, "points": [[UTC seconds, value or null]]}]}``.
     """
 
     KIND: ClassVar[str] = "case.dashboard"
