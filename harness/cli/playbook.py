@@ -1,0 +1,258 @@
+"""``ragdrill playbook``: walk an incident procedure by hand, each check with its live value."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from chaos.playbooks import PLAYBOOKS, Playbook, Seen, Step
+from harness.core.errors import HarnessError, UsageError
+from harness.core.events import Note, PlaybookStep
+from harness.core.history import History
+from harness.core.run import CHECKOUT, new_run, scratch_root
+from harness.core.target import TargetFile, load_target
+from harness.core.verdicts import ExitCode
+from harness.drivers.base import Stack
+from harness.drivers.embedded.running import the_one
+from harness.drivers.registry import driver
+
+_DESCRIPTION = """\
+Walks the steps of a playbook (docs/runbook.md has the same words): checks each step's condition and
+shows what it saw, asks before it acts, measures the effect, and says how to take the step back.
+A step whose condition does not hold is passed over.
+
+  ragdrill playbook                              which playbooks there are
+  ragdrill playbook latency                      the stack that `ragdrill up` booted
+  ragdrill playbook latency --target staging     staging.toml, here or in targets/
+  ragdrill playbook latency --dry-run            look only
+  ragdrill playbook latency --step embed-fallback --back      take a step back
+"""
+
+_EPILOG = """\
+exit codes:
+  0  no step is called for, or each that is was done and had its effect
+  1  a step is called for and was not done, or did not have its effect
+  2  a check could not be made, or an action failed
+  4  usage: a playbook, a step, an option or the target file is wrong
+"""
+
+Ask = Callable[[str], bool]
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "playbook",
+        help="walk an incident playbook step by step on a live target",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("playbook", nargs="?", metavar="PLAYBOOK")
+    parser.add_argument("--step", metavar="STEP", help="this step only")
+    parser.add_argument("--target", metavar="FILE", help="a target file, or the name of one")
+    parser.add_argument("--run", metavar="ID", help="which stack, where several are up")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--yes", action="store_true", help="do not ask, act where the condition holds")
+    how.add_argument("--dry-run", action="store_true", help="look only, act on nothing")
+    parser.add_argument("--back", action="store_true", help="take the step named by --step back")
+    parser.set_defaults(handler=playbook_command)
+
+
+def playbook_command(options: argparse.Namespace) -> int:
+    """List the playbooks, or walk one."""
+    console = Console(highlight=False, soft_wrap=True)
+    if options.playbook is None:
+        for each in PLAYBOOKS.values():
+            named = ", ".join(step.slug for step in each.steps)
+            console.print(Text(f"{each.slug:<18}{each.title} (guide {each.section}): {named}"))
+        return ExitCode.PASS
+    playbook = _playbook(options.playbook)
+    steps = playbook.steps if options.step is None else (playbook.step(options.step),)
+    if options.back and options.step is None:
+        raise UsageError(
+            "Steps are taken back one by one.",
+            expected="--back with --step",
+            actual="--back alone",
+            next_step="name the step: " + ", ".join(step.slug for step in playbook.steps),
+        )
+    if not (options.yes or options.dry_run or sys.stdin.isatty()):
+        raise UsageError(
+            "Nobody is there to answer.",
+            expected="a terminal, or --yes to act without asking, or --dry-run to look only",
+            actual="standard input is no terminal",
+        )
+    stack, history = _target(options)
+    ask: Ask = (lambda question: True) if options.yes else _asked
+    walk = Walk(playbook, stack, history, console, ask, dry_run=options.dry_run)
+    try:
+        return walk.take_back(steps[0]) if options.back else walk.go(steps)
+    finally:
+        history.close()
+        console.print(Text(f"Kept in {_shown(history.run_dir)}"))
+
+
+@dataclass
+class Walk:
+    """One walk through a playbook; what was seen and done goes into ``history`` as it happens."""
+
+    playbook: Playbook
+    stack: Stack
+    history: History
+    console: Console
+    ask: Ask
+    dry_run: bool = False
+
+    def go(self, steps: tuple[Step, ...]) -> int:
+        """Walk the steps in order and return the exit code, which is that of the worst of them."""
+        self.say(f"{self.playbook.title} (guide {self.playbook.section}) on {self.stack.name}")
+        self.say(self.playbook.starts_when)
+        worst: int = ExitCode.PASS
+        for number, step in enumerate(steps, start=1):
+            self.say(f"\n{number}. {step.slug}: {step.sentence}")
+            worst = max(worst, self._step(step))
+        return worst
+
+    def take_back(self, step: Step) -> int:
+        """Take one step back."""
+        self.say(f"{step.slug}: {step.way_back}")
+        if self.dry_run or not self.ask("Take it back now?"):
+            return ExitCode.NOT_CONFORMANT
+        return self._act(step, "undo", step.undo)
+
+    def _step(self, step: Step) -> int:
+        self.say("   looking ...")
+        try:
+            seen = step.condition(self.stack)
+        except HarnessError as error:
+            self._failed("This can't be checked here", error)
+            self.say(f"   By hand: {step.look}")
+            return ExitCode.HARNESS_ERROR
+        self._told(step, "condition", seen)
+        self._show(seen)
+        if not seen.ok:
+            self.say("   Its condition does not hold: this step is not for what is wrong.")
+            return ExitCode.PASS
+        self.say("   Its condition holds: this step is called for.")
+        self.say(f"   Act: {step.command}")
+        lacking = [need for need in step.needs if need not in self.stack.allow]
+        if lacking:
+            self.say(
+                f"   Not done: the target does not allow it ({', '.join(lacking)}). Do it by hand, "
+                "or extend allow in the target file."
+            )
+            return ExitCode.NOT_CONFORMANT
+        if self.dry_run or not self.ask("Do it now?"):
+            self.say("   Not done.")
+            return ExitCode.NOT_CONFORMANT
+        if code := self._act(step, "action", step.action):
+            return code
+        return self._effect(step)
+
+    def _act(self, step: Step, stage: str, act: Callable[[Stack], None]) -> int:
+        try:
+            act(self.stack)
+        except HarnessError as error:
+            self._told(step, stage, Seen(False, {"error": str(error)}))
+            self._failed("It failed", error)
+            return ExitCode.HARNESS_ERROR
+        self._told(step, stage, Seen(True))
+        self.say("   Done.")
+        return ExitCode.PASS
+
+    def _effect(self, step: Step) -> int:
+        self.say(f"   Expect: {step.expect}")
+        self.say("   measuring ...")
+        try:
+            seen = step.effect(self.stack)
+        except HarnessError as error:
+            self._failed("The effect can't be measured here", error)
+            return ExitCode.HARNESS_ERROR
+        self._told(step, "effect", seen)
+        self._show(seen)
+        self.say("   The effect came." if seen.ok else "   The effect did not come.")
+        self.say(
+            f"   Take back: {step.way_back} (ragdrill playbook {self.playbook.slug} "
+            f"--step {step.slug} --back)"
+        )
+        return ExitCode.PASS if seen.ok else ExitCode.NOT_CONFORMANT
+
+    def _show(self, seen: Seen) -> None:
+        for name, value in seen.detail.items():
+            self.say(f"   {name:<24}{value}")
+
+    def _failed(self, what: str, error: HarnessError) -> None:
+        self.say(f"   {what}:")
+        for line in str(error).splitlines():
+            self.say(f"   {line}")
+
+    def _told(self, step: Step, stage: str, seen: Seen) -> None:
+        self.history.write(
+            PlaybookStep(self.playbook.slug, step.slug, stage, seen.ok, dict(seen.detail))
+        )
+
+    def say(self, text: str) -> None:
+        """Print as it is: what was seen may hold brackets, which are no markup here."""
+        self.console.print(Text(text))
+
+
+def _asked(question: str) -> bool:
+    try:
+        return input(f"   {question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _playbook(slug: str) -> Playbook:
+    if slug not in PLAYBOOKS:
+        raise UsageError(
+            f"There is no playbook {slug!r}.", expected=", ".join(PLAYBOOKS), actual=slug
+        )
+    return PLAYBOOKS[slug]
+
+
+def _target(options: argparse.Namespace) -> tuple[Stack, History]:
+    """The target, without a look at whether all of it answers: in an incident some of it does not;
+    and a history of its own for this walk."""
+    target = TargetFile() if options.target is None else load_target(_file(options.target))
+    embedded = target.target.driver == "embedded"
+    up: Stack | None = the_one(scratch_root(), options.run) if embedded else None
+    name = target.target.name if up is None else up.name
+    run = new_run(
+        profile="playbook",
+        driver=target.target.driver,
+        target=name,
+        seed=0,
+        time_scale=1.0,
+    )
+    history = History(run.directory)
+    stack = up or driver(target.target.driver).for_run(run, target, lambda line: None)
+    history.write(Note("info", f"playbook {options.playbook} on {name}"))
+    if up is not None:
+        run.scratch.rmdir()
+    return stack, history
+
+
+def _file(given: str) -> Path:
+    """A target file by its path, or by the name that it has here or in ``targets/``."""
+    places = [Path(given), Path(f"{given}.toml"), CHECKOUT / "targets" / f"{given}.toml"]
+    for place in places:
+        if place.is_file():
+            return place
+    raise UsageError(
+        f"There is no target {given!r}.",
+        expected="a target file: " + ", ".join(str(place) for place in places),
+        actual="none of them",
+        next_step="leave --target away for the stack that `ragdrill up` booted",
+    )
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(CHECKOUT) if path.is_relative_to(CHECKOUT) else path
