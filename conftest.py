@@ -12,6 +12,7 @@ pytest_plugins = [
     "fixtures.tokens",
     "fixtures.canaries",
     "fixtures.hostile",
+    "fixtures.siege",
     "fixtures.stores",
     "fixtures.corpus",
     "fixtures.backup",
