@@ -41,6 +41,17 @@ def case_of(item: pytest.Item) -> Case | None:
     return item.stash.get(CASE_KEY, None)
 
 
+def needs_target(item: pytest.Item) -> bool:
+    """Whether a case declares a need, or asks for ``stack`` itself or through a fixture.
+
+    One that does neither reads shipped files alone, and nothing is booted for it.
+    """
+    case = case_of(item)
+    if case is None:
+        return False
+    return case.needs != Needs() or "stack" in getattr(item, "fixturenames", ())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Bind items to cases, refuse bad declarations, and keep what was asked for.

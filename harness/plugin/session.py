@@ -30,7 +30,7 @@ from harness.core.history import History, read_history
 from harness.core.run import CHECKOUT, Run, new_run
 from harness.core.target import TargetFile, load_target
 from harness.core.verdicts import ExitCode, Verdict, exit_code, worst
-from harness.plugin.collection import PROBLEM_KEY, case_of
+from harness.plugin.collection import PROBLEM_KEY, case_of, needs_target
 from harness.plugin.options import is_conformance_run, is_distributed, is_worker
 from harness.plugin.owner import StackOwner, worker_stack
 from harness.plugin.running import HISTORY_KEY, RUN_KEY, rerun_command
@@ -124,8 +124,8 @@ class Controller:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, None]:
-        """Boot before the first case where there are no workers."""
-        if not is_distributed(self.config) and any(case_of(item) for item in session.items):
+        """Boot before the first case where there are no workers, if one asks for the target."""
+        if not is_distributed(self.config) and any(needs_target(item) for item in session.items):
             self._stack()
         yield
 

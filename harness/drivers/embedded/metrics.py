@@ -12,7 +12,7 @@ from harness.core.errors import TargetError
 from harness.drivers.embedded.links import proxy_port_name
 from harness.drivers.embedded.places import CONFIG, Binary, package_dir
 from harness.drivers.embedded.ports import HOST
-from harness.drivers.embedded.rules import scale_rules, scaled
+from harness.drivers.embedded.rules import scale_rules, scaled, shipped_rules
 from harness.drivers.embedded.state import write_private
 
 # Live drills cannot wait for a scrape every 15 s.
@@ -32,8 +32,8 @@ class Metrics:
         """Render the configuration, and the rules with shortened windows."""
         rules = self.directory / "rules"
         rules.mkdir(mode=0o700, exist_ok=True)
-        for shipped in sorted((CONFIG / "prometheus" / "rules").glob("*.yml")):
-            (rules / shipped.name).write_text(scale_rules(shipped.read_text(), self.time_scale))
+        for name, text in shipped_rules().items():
+            (rules / name).write_text(scale_rules(text, self.time_scale))
         write_private(self.directory / "vectordb.key", vectordb_key)
         write_private(
             self.directory / "prometheus.yml",

@@ -1,4 +1,4 @@
-"""Alert rules with shortened windows: the shipped expressions, of which durations alone change."""
+"""The shipped alert rules, and copies with shortened windows: durations alone change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from harness.core.errors import UsageError
+from harness.drivers.embedded.places import CONFIG
 
 # Prometheus needs two samples for a rate; with four, one late scrape does not blind a rule.
 LEAST_WINDOW_S = 4.0
@@ -19,6 +20,23 @@ _PART = re.compile(r"(\d+)(ms|[smhdw])")
 _SELECTOR = re.compile(
     r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|\[\s*([0-9a-z]+)\s*(?::\s*([0-9a-z]*)\s*)?\]"""
 )
+
+
+def shipped_rules() -> dict[str, str]:
+    """The text of each shipped rule file by its name."""
+    return _texts("rules")
+
+
+def shipped_rule_tests() -> dict[str, str]:
+    """The text of each shipped unit test of the rules by its name, as promtool reads them."""
+    return _texts("tests")
+
+
+def _texts(folder: str) -> dict[str, str]:
+    return {
+        path.name: path.read_text()
+        for path in sorted((CONFIG / "prometheus" / folder).glob("*.yml"))
+    }
 
 
 def milliseconds(duration: str) -> int:

@@ -381,3 +381,16 @@ def test_secrets_of_the_target_never_reach_the_history(run_cases: RunCases) -> N
     assert "hunter2-hunter2" not in text
     assert "[redacted]" in text
     assert result.code == 0
+
+
+def test_a_case_that_reads_files_alone_boots_nothing(run_cases: RunCases) -> None:
+    done = run_cases(
+        """
+        @conformance("slo/latency", since="0.1")
+        def test_reads_a_file(evidence):
+            "M."
+            evidence.require("a file", True)
+        """
+    )
+    assert done.code == 0, done.output
+    assert not (done.directory / "boots.txt").exists()
