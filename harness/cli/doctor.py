@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import psutil
 from rich.console import Console
 
+from harness.cli.attached import target_doctor
 from harness.core.errors import HarnessError
 from harness.core.run import CHECKOUT, scratch_root
 from harness.drivers.embedded import ports, postgres, procfs
@@ -53,15 +55,18 @@ def add_parsers(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="what this machine has and lacks for a run",
-        description="Checks this machine for the embedded stack. Exit code 0 when a run can "
-        "start, 2 when something it needs is missing.",
+        description="Checks this machine for the embedded stack, or with --target a stack of "
+        "yours: what answers, which credentials work, what may be done, and which requirements "
+        "can so be shown. Exit code 0 when a run can start, 2 when something it needs is missing.",
     )
+    parser.add_argument("--target", type=Path, help="look at the stack of this target file")
     parser.set_defaults(handler=doctor)
 
 
 def doctor(options: argparse.Namespace) -> int:
     """Print one line for each check and the command that helps."""
-    del options
+    if options.target:
+        return target_doctor(options.target)
     console = Console(highlight=False, soft_wrap=True)
     broken = 0
     for check in CHECKS:

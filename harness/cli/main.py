@@ -8,7 +8,17 @@ import sys
 from collections.abc import Sequence
 
 from harness import __version__
-from harness.cli import catalogue, doctor, faults, playbook, report, runbook, stack, verify
+from harness.cli import (
+    attached,
+    catalogue,
+    doctor,
+    faults,
+    playbook,
+    report,
+    runbook,
+    stack,
+    verify,
+)
 from harness.core.errors import HarnessError, UsageError
 from harness.core.verdicts import ExitCode
 
@@ -32,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"ragdrill {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (verify, stack, doctor, report, catalogue, faults, playbook, runbook):
+    for module in (verify, stack, doctor, attached, report, catalogue, faults, playbook, runbook):
         module.add_parsers(subparsers)
     try:
         known, rest = parser.parse_known_args(arguments)

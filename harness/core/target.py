@@ -22,11 +22,17 @@ class _Strict(BaseModel):
 
 
 class TargetSection(_Strict):
-    """``[target]``: name, driver, and what is allowed (``None`` leaves the driver's default)."""
+    """``[target]``: name, driver, and what is allowed (``None`` leaves the driver's default).
+
+    ``tags`` are the operator's own words for it; ``challenge_env`` names the variable with the
+    token that the operator placed in an attached target that may be harmed.
+    """
 
     name: str = "reference"
     driver: str = "embedded"
     allow: tuple[Permission, ...] | None = None
+    tags: tuple[str, ...] = ()
+    challenge_env: str | None = None
 
 
 class RoleSection(_Strict):
@@ -70,11 +76,18 @@ class TargetFile(_Strict):
         variable = getattr(section, f"{field}_env", None)
         if variable is None:
             return None
+        return self.variable(variable, f"{field.replace('_', ' ')} of {role}")
+
+    def variable(self, variable: str, what: str) -> str:
+        """Return what an environment variable holds that the file names for ``what``.
+
+        Raises:
+            UsageError: it is not set.
+        """
         value = os.environ.get(variable)
         if not value:
             raise UsageError(
-                f"The target file takes the {field.replace('_', ' ')} of {role} from the "
-                "environment, and it is not there.",
+                f"The target file takes the {what} from the environment, and it is not there.",
                 expected=f"a value in {variable}",
                 actual="not set" if value is None else "empty",
                 next_step=f"export {variable}=... and run again",

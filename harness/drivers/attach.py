@@ -15,6 +15,7 @@ import psycopg
 from harness.core.errors import NotAllowed, TargetError, UsageError
 from harness.core.run import Run
 from harness.core.target import ControlSection, TargetFile
+from harness.drivers import challenge
 from harness.drivers.base import Component, Credentials, Endpoint, Link
 
 COMMAND_TIMEOUT_S = 300.0
@@ -52,7 +53,8 @@ class AttachedStack:
         """Return the target of a run, with control where the file gives commands.
 
         Raises:
-            UsageError: no roles are given, or a secret is missing from the environment.
+            UsageError: no roles are given, a secret is missing from the environment, or the file
+                allows to harm a production target.
         """
         if not target.roles:
             raise UsageError(
@@ -61,7 +63,8 @@ class AttachedStack:
                 actual="no roles",
                 next_step='leave driver = "attach" away to boot the reference stack',
             )
-        stack = _kind(target)(run.run_id, run.scratch, target)
+        challenge.refuse_production(target)
+        stack = attached(run.run_id, run.scratch, target)
         for role in target.roles:
             stack.credentials(role)
         state = {"run_id": run.run_id, "target": target.model_dump(mode="json")}
@@ -73,12 +76,16 @@ class AttachedStack:
         """Return the same target in another process of the run."""
         state = json.loads(state_file.read_text())
         target = TargetFile.model_validate(state["target"])
-        return _kind(target)(state["run_id"], state_file.parent, target)
+        return attached(state["run_id"], state_file.parent, target)
 
     def up(self) -> None:
-        """Ask every role once. Raises TargetError naming the role, its address and what came."""
+        """Ask every role once, and for the challenge where the target may be harmed.
+
+        Raises:
+            TargetError: names the role, its address and what came.
+        """
         for role in self._target.roles:
-            problem = self._problem(role)
+            problem = self.problem(role)
             if problem:
                 raise TargetError(
                     f"The role {role!r} of the target {self.name!r} can't be used.",
@@ -86,6 +93,7 @@ class AttachedStack:
                     actual=problem,
                     next_step=f"check roles.{role} in the target file and the secret it names",
                 )
+        challenge.require_answer(self, self._target)
 
     def down(self) -> None:
         """Nothing was started."""
@@ -112,7 +120,7 @@ class AttachedStack:
     def ready(self, role: str, timeout_s: float = 30.0) -> None:
         """Return once the role answers."""
         deadline = time.monotonic() + timeout_s
-        while (problem := self._problem(role)) and time.monotonic() < deadline:
+        while (problem := self.problem(role)) and time.monotonic() < deadline:
             time.sleep(0.2)
         if problem:
             raise TargetError(
@@ -152,16 +160,23 @@ class AttachedStack:
         """None: there is no fault proxy of ours on the links of an attached target."""
         return ()
 
-    def _problem(self, role: str) -> str:
-        """Return what is wrong with a role, or an empty string."""
+    def protects(self, role: str) -> bool:
+        """Whether the role has a credential of ours that :meth:`problem` shows it."""
         if role == "metadata":
+            return self._target.secret(role, "api_key") is not None
+        return bool(_PROBES.get(role, ("", ""))[1] and self._key(role))
+
+    def problem(self, role: str, *, anonymous: bool = False) -> str:
+        """Return what is wrong with a role, or an empty string; ``anonymous``: as a stranger."""
+        if role == "metadata":
+            dsn = self._target.roles[role].url if anonymous else self.credentials(role)["admin_dsn"]
             try:
-                psycopg.connect(self.credentials(role)["admin_dsn"], connect_timeout=5).close()
+                psycopg.connect(dsn, connect_timeout=5).close()
             except psycopg.OperationalError as error:
                 return str(error).strip()
             return ""
         path, header = _PROBES.get(role, ("/", ""))
-        key = self.credentials(role).get("service_key" if role == "auth" else "api_key", "")
+        key = "" if anonymous else self._key(role)
         value = f"Bearer {key}" if header == "Authorization" else key
         try:
             response = httpx.get(
@@ -177,6 +192,9 @@ class AttachedStack:
         if response.status_code in (401, 403):
             return f"{response.status_code} for {path}: the credential is missing or wrong"
         return "" if response.status_code < 400 else f"{response.status_code} for {path}"
+
+    def _key(self, role: str) -> str:
+        return self.credentials(role).get("service_key" if role == "auth" else "api_key", "")
 
     def _version(self, role: str) -> tuple[str, str]:
         if role == "metadata":
@@ -229,6 +247,11 @@ class ControlledStack(AttachedStack):
                 next_step="add it, if this target may be acted on",
             )
         return command
+
+
+def attached(run_id: str, scratch: Path, target: TargetFile) -> AttachedStack:
+    """Return the target as the kind of stack that its file makes it; nothing is asked of it."""
+    return _kind(target)(run_id, scratch, target)
 
 
 def _kind(target: TargetFile) -> type[AttachedStack]:

@@ -12,7 +12,7 @@ from harness.drivers.embedded import places, postgres, procfs
 
 
 def run(capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    code = doctor.doctor(argparse.Namespace())
+    code = doctor.doctor(argparse.Namespace(target=None))
     return code, capsys.readouterr().out
 
 
