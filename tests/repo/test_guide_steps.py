@@ -73,9 +73,22 @@ def test_what_runs_a_step_is_there_and_needs_nobody(kind: str, what: str) -> Non
 
 def test_every_section_with_a_procedure_is_in_the_list() -> None:
     told = {section for step in _steps() for section in step["section"].split(", ")}
-    assert told == set(
-        ["4", "5", "5.1", "6.1", "6.2", "6.3", "7", "8.1", "8.2", "9.1", "9.2", "9.3", "10", "11"]
-    )
+    assert told == {
+        "4",
+        "5",
+        "5.1",
+        "6.1",
+        "6.2",
+        "6.3",
+        "7",
+        "8.1",
+        "8.2",
+        "9.1",
+        "9.2",
+        "9.3",
+        "10",
+        "11",
+    }
 
 
 def test_every_step_of_a_playbook_that_the_guide_names_is_in_the_list() -> None:
