@@ -180,9 +180,9 @@ class Samples(Event):
 @dataclass(frozen=True)
 class DashboardPreview(Event):
     """What a dashboard's panels showed on the live target, kept in ``file`` (relative to the run
-    directory), one JSON object a panel: ``{"title": str, "kind": str, "unit": str, "description":
-    str, "limits": [float], "texts": {value: what is shown for it}, "series": [{"name": str, "points": [[UTC seconds, value or null]]}]}``.
-    """
+    directory), one JSON object a panel: ``title``, ``kind``, ``unit``, ``description``, ``limits``
+    (numbers), ``texts`` (what is shown for a value) and ``series``, a list of ``{"name": str,
+    "points": [[UTC seconds, value or null]]}``."""
 
     KIND: ClassVar[str] = "case.dashboard"
     case: str

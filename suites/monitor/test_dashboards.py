@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fixtures.dashboards import Prometheus, preview, provisioning
+from fixtures.dashboards import Prometheus, preview
 from fixtures.tenants import Connect, Tenant
 from harness import conformance, needs
 from harness.checks.dashboards import (
@@ -22,6 +22,7 @@ from harness.checks.dashboards import (
     shape_problems,
 )
 from harness.core.evidence import Evidence
+from harness.drivers.grafana import provisioning
 
 GUIDE = {
     "rag-ov": ("RAG Overview", "owner:SRE"),
