@@ -112,7 +112,7 @@ class Alerts:
         pager = f"http://{HOST}:{self.ports[proxy_port_name('alerts-pager')]}"
         write_private(
             self.directory / "alertmanager.yml",
-            _render("alertmanager", "alertmanager.yml.j2", self.time_scale, pager=pager),
+            alertmanager_config(pager, self.time_scale),
         )
 
     def command(self, binary: Binary) -> list[str]:
@@ -132,6 +132,11 @@ class Alerts:
             return {}
         package = package_dir("tzdata")
         return {"ZONEINFO": str(package / "zoneinfo") if package else ""}
+
+
+def alertmanager_config(pager: str, scale: float) -> str:
+    """The shipped routes: receivers below the URL ``pager``, every wait divided by ``scale``."""
+    return _render("alertmanager", "alertmanager.yml.j2", scale, pager=pager)
 
 
 def _render(folder: str, template: str, scale: float, **values: object) -> str:

@@ -62,6 +62,10 @@ def test_lost_data_also_goes_to_the_datacentre(tmp_path: Path) -> None:
     assert found == ["chat", "datacentre", "weekday-primary", "solo-ops"]
 
 
+def test_the_dead_mans_switch_goes_to_its_watchdog_alone(tmp_path: Path) -> None:
+    assert routes(rendered(tmp_path), "severity=none") == ["watchdog"]
+
+
 def test_what_is_no_page_rings_nobody(tmp_path: Path) -> None:
     assert routes(rendered(tmp_path), "severity=ticket") == ["chat"]
 
