@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     made.add_argument(
         "--most", type=int, metavar="N",
-        help="allow N points of a collection to go (default: half of them)",
+        help="allow N points of a collection to go (default: half of them, or 100)",
     )  # fmt: skip
     return made
 

@@ -18,11 +18,13 @@ from scripts.leakage.auditing import Progress
 from scripts.leakage.claims import FIELDS, Point, VectorStore, claim_of, with_ids
 from scripts.leakage.findings import KINDS, Finding, as_line, read_findings
 from scripts.leakage.ownership import Ownership
+from scripts.leakage.telling import step
 
-BATCH = 500
+BATCH = 256
 REMOVED_FILE = "removed.jsonl"
-SHARE = 0.5
-"""Of a collection's points: more than this is refused unless the number is named."""
+SHARE, FEW = 0.5, 100
+"""More than this share of a collection's points is refused, unless it is few or the number named:
+whoever compares with the wrong database finds that nearly everything leaked."""
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Purge:
                 for batch in _batches(group, BATCH):
                     self._batch(name, batch, file)
                     done += len(batch)
+                    step("purged_batch", collection=name, findings=len(batch), done=done)
                     self._progress(f"{done:,} of {sum(counts.values()):,} findings")
         self._compare(before, self._digests(leaked))
         self.outcome.recorded = len(
@@ -103,8 +106,8 @@ class Purge:
         for name, count in counts.items():
             with self._store.open(name) as collection:
                 there = collection.count()
-            allowed = int(there * SHARE) if most is None else most
-            if count > max(allowed, 1):
+            allowed = max(int(there * SHARE), FEW) if most is None else most
+            if count > allowed:
                 raise TargetError(
                     f"The purge would take {count:,} of {there:,} points of {name}.",
                     expected=f"at most {allowed:,}: a purge is for what leaked, not for a volume",
