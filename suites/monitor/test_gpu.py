@@ -72,8 +72,8 @@ def test_a_lost_device_shows_and_questions_are_still_answered(
     faults: Inject,
     evidence: Evidence,
 ) -> None:
-    """A GPU that falls off the bus MUST show as XID 79 and no longer as a load, questions MUST still
-    be answered and say what the answer lacks, and the device MUST show again once it is back."""
+    """A GPU that falls off the bus MUST show as XID 79 and no longer as a load, questions MUST be
+    answered and say what the answer lacks, and the device MUST show again once it is back."""
     gateway = connect(new_tenant("gpu", ("work",)).token)
     gateway.put_document("work", "The spare card lies in the second drawer.").expect(201)
     with faults("gpu-device-lost"):
