@@ -10,7 +10,9 @@ from rich.console import Console
 
 from harness.core.errors import HarnessError
 from harness.core.verdicts import ExitCode
-from reports import comparison, terminal
+from reports import annotations, comparison, terminal
+from reports.judgement import judge
+from reports.model import load
 from reports.rendering import render
 
 _CODES = """exit codes:
@@ -47,7 +49,15 @@ def _render(given: list[str]) -> int:
     )
     parser.add_argument("run", type=Path, help="run directory, the one that holds run.jsonl")
     parser.add_argument("--out", type=Path, help="where to write (default: the run directory)")
+    parser.add_argument(
+        "--annotations",
+        action="store_true",
+        help="write nothing; print what was not shown as GitHub workflow commands",
+    )
     chosen = parser.parse_args(given)
+    if chosen.annotations:
+        print(annotations.render(judge(load(chosen.run))), end="")
+        return ExitCode.PASS
     rendered = render(chosen.run, chosen.out)
     terminal.print_summary(rendered.judgement, Console(), str(rendered.index))
     return ExitCode.PASS

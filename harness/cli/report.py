@@ -19,6 +19,11 @@ def add_parsers(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", nargs="*", metavar="RUN | diff A B")
+    parser.add_argument(
+        "--annotations",
+        action="store_true",
+        help="write nothing; print what was not shown as GitHub workflow commands",
+    )
     parser.set_defaults(handler=report)
 
 
@@ -29,6 +34,8 @@ def report(options: argparse.Namespace) -> int:
     words: list[str] = list(options.what)
     if not words:
         words = [str(newest_run())]
+    if options.annotations:
+        words.append("--annotations")
     return int(render_main(words))
 
 
