@@ -68,6 +68,10 @@ defects: setup ## prove that the cases catch the deliberate defects that they cl
 SOAK ?= 50
 SOAK_LIMIT_S ?= 5
 
+.PHONY: drill
+drill: setup ## disaster-recovery drill: back up, destroy, restore, compare; evidence in drill.html
+	$(call told,$(BIN)/ragdrill drill $(ARGS),$(VERIFY_CODES))
+
 .PHONY: soak
 soak: venv ## kill whoever injects faults at SOAK random moments; nothing may be left
 	$(call told,RAGDRILL_SOAK=$(SOAK) RAGDRILL_SOAK_LIMIT_S=$(SOAK_LIMIT_S) $(BIN)/python -m pytest tests/chaos/test_watchdog_kill.py -s --timeout 3600 $(ARGS),$(PYTEST_CODES))

@@ -12,6 +12,7 @@ from harness.cli import (
     attached,
     catalogue,
     doctor,
+    drill,
     faults,
     playbook,
     report,
@@ -22,6 +23,18 @@ from harness.cli import (
 from harness.core.errors import HarnessError, UsageError
 from harness.core.verdicts import ExitCode
 
+_MODULES = (
+    verify,
+    drill,
+    stack,
+    doctor,
+    attached,
+    report,
+    catalogue,
+    faults,
+    playbook,
+    runbook,
+)
 _EPILOG = """\
 exit codes:
   0  every selected case passed (or the command did what it says)
@@ -42,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"ragdrill {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (verify, stack, doctor, attached, report, catalogue, faults, playbook, runbook):
+    for module in _MODULES:
         module.add_parsers(subparsers)
     try:
         known, rest = parser.parse_known_args(arguments)
