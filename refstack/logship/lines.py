@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-_MS = 1_000_000
+_MS, _US = 1_000_000, 1_000
 _ISO = r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?"
 # ISO in front (PostgreSQL writes UTC after it), or after ts= (Prometheus, Alertmanager).
 _LEADING = re.compile(rf"(?:ts=|time=\")?{_ISO}(Z| UTC|[+-]\d\d:?\d\d)?")
@@ -48,9 +48,11 @@ def _iso(match: re.Match[str] | None) -> int | None:
 
 
 def apart(at: int, offset: int) -> int:
-    """A time that two lines of one millisecond at different offsets of a file do not share.
+    """A time that two lines of one moment at different offsets of a file do not share.
 
     The store keeps equal lines of one moment once, which is right for a line that was sent twice
-    and wrong for two lines; `offset` tells them apart, and is the same whenever a line is sent.
+    and wrong for two lines; `offset` tells them apart, and is the same whenever a line is sent. It
+    goes where the time has no digits: below the millisecond, or the microsecond.
     """
-    return at if at % _MS else at + offset % _MS
+    finest = next((unit for unit in (_MS, _US) if at % unit == 0), 1)
+    return at + offset % finest

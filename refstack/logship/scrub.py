@@ -37,8 +37,9 @@ _SECRET_KEY = re.compile(rf"(?:.*[_-])?{_SECRET_WORD}s?", re.IGNORECASE)
 _COUNT = re.compile(r"\d{1,7}(?:\.\d+)?|true|false|null|none|yes|no", re.IGNORECASE)
 
 _AT = r"(?:@|%40|\(at\)|\[at\])"
+# Without the / = ? and & that an address may have too: in a log they are the URL around it.
 _EMAIL = re.compile(
-    rf"[\w.!#$&'*+/=?^`{{|}}~-]{{0,63}}[\w+-]{_AT}(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{{2,}}",
+    rf"[\w.!#$'*+^`{{|}}~-]{{0,63}}[\w+-]{_AT}(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{{2,}}",
     re.IGNORECASE,
 )
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)*")

@@ -142,13 +142,14 @@ class Shipper:
         found = []
         for line in raw:
             at = written_at(line.text, year)
-            last = last if at is None else at
+            # One that tells no time belongs right behind the one before it.
+            last = last + 1 if at is None else apart(at, line.offset)
             try:
                 text = self._scrubber.line(line.text)
             except Exception as error:
                 get_logger().error("line_withheld", exc_info=error)
                 text = WITHHELD
-            found.append((apart(last, line.offset), text))
+            found.append((last, text))
         return found, last
 
     def _push(self, tenant: str, lane: _Lane) -> bool:
