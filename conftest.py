@@ -31,4 +31,5 @@ pytest_plugins = [
     "fixtures.recovery",
     "fixtures.drill",
     "fixtures.scenario",
+    "fixtures.gameday",
 ]

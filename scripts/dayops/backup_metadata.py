@@ -7,7 +7,6 @@ import json
 import os
 import re
 import socket
-import sys
 import tarfile
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -256,7 +255,3 @@ def run(argv: Sequence[str] | None = None) -> int:
     )
     prune.add_options(arguments)
     return main(SCRIPT, arguments, NEEDS[:-1], work, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(run())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -239,7 +238,3 @@ def run(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--full", action="store_true", help="copy what has not changed as well")
     prune.add_options(arguments)
     return main(SCRIPT, arguments, NEEDS, work, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(run())

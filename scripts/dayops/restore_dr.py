@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -242,25 +241,39 @@ def work(task: Task) -> None:
     restore = Restore(task)
     with alone(task.environment, *restore.stores):
         found = restore.find()
-        told = task.told
-        told.update({store: chosen.run.id for store, chosen in found.items()})
-        restore.check(found)
-        if task.arguments.dry_run:
-            restore.plan(found)
-            told["dry_run"] = True
-            return
-        with _writers_stopped(task) as resume:
-            live = _beside(restore, found)
-            resume.clear()
-            restore.switch(found, live)
-            told["recovered_to"] = getattr(restore, "reached", None)
-            restore.reindex()
-            agreement = restore.agreement()
-            told["agreement"] = agreement
-            resume.append(True)
-        for chosen in found.values():
-            shutil.rmtree(chosen.place, ignore_errors=True)
-        _refuse_disagreement(agreement)
+        task.told.update({store: chosen.run.id for store, chosen in found.items()})
+        try:
+            _restore(restore, found)
+        except (Refused, Disagree):
+            _forget(found)
+            raise
+        # Whatever else ends it leaves what was fetched, and the next run goes on from there.
+        _forget(found)
+
+
+def _restore(restore: Restore, found: dict[str, Chosen]) -> None:
+    task, told = restore.task, restore.task.told
+    restore.check(found)
+    if task.arguments.dry_run:
+        restore.plan(found)
+        told["dry_run"] = True
+        return
+    with _writers_stopped(task) as resume:
+        live = _beside(restore, found)
+        resume.clear()
+        restore.switch(found, live)
+        told["recovered_to"] = getattr(restore, "reached", None)
+        restore.reindex()
+        told["agreement"] = agreement = restore.agreement()
+        resume.append(True)
+    if live is not None:
+        restore.log.say("take a base backup now: recovery to a moment begins anew with it")
+    _refuse_disagreement(agreement)
+
+
+def _forget(found: dict[str, Chosen]) -> None:
+    for chosen in found.values():
+        shutil.rmtree(chosen.place, ignore_errors=True)
 
 
 def _beside(restore: Restore, found: dict[str, Chosen]) -> Live | None:
@@ -365,7 +378,3 @@ def run(argv: Sequence[str] | None = None) -> int:
         "--writers-are-stopped", action="store_true", help="there is no STOP_WRITERS_CMD to run"
     )
     return main(SCRIPT, arguments, NEEDS, work, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(run())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,7 +177,3 @@ def run(argv: Sequence[str] | None = None) -> int:
         "--no-record", action="store_true", help="leave no verification.json beside the backup"
     )
     return main(SCRIPT, arguments, NEEDS, work, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(run())

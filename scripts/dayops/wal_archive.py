@@ -1,6 +1,6 @@
 """PostgreSQL's ``archive_command``: one segment of the write-ahead log into the bucket.
 
-``archive_command = 'python -m scripts.dayops.wal_archive %p'``, run in the data directory. Ends
+``archive_command = 'python -m scripts.dayops wal_archive %p'``, run in the data directory. Ends
 with 0 only when the bucket holds the segment, byte for byte; PostgreSQL tries again otherwise.
 """
 
@@ -85,7 +85,3 @@ def run(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             print(f"wal_archive: {error}", file=sys.stderr)
             return 2
-
-
-if __name__ == "__main__":
-    sys.exit(run())

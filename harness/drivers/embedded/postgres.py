@@ -112,7 +112,7 @@ class Cluster:
         # from the start for a segment that the bucket did not take.
         copy = "cp %p ../archive/.%f && mv ../archive/.%f ../archive/%f"
         python = shlex.quote(sys.executable).replace("%", "%%")
-        upload = f"{python} -m scripts.dayops.wal_archive --cluster {name} ../archive/%f"
+        upload = f"{python} -m scripts.dayops wal_archive --cluster {name} ../archive/%f"
         return f"{{ test -f ../archive/%f || {{ {copy}; }}; }} && {upload}"
 
     def dsn(self, role: str, password: str, host: str = HOST, port: int | None = None) -> str:
