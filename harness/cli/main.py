@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from harness import __version__
-from harness.cli import (
+from harness.cli import gameday, (
     attached,
     catalogue,
     doctor,

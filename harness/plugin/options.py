@@ -12,6 +12,7 @@ from harness.core.run import CHECKOUT
 
 CASE_TREES = ("suites", "chaos")
 DEFAULT_TIME_SCALE = 60.0
+DEFAULT_GAMEDAY_MINUTES = 1.5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +45,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=DEFAULT_TIME_SCALE,
         metavar="X",
         help="divide the windows of alert rules by X in live scenarios (default: %(default)s)",
+    )
+    group.addoption(
+        "--gameday-minutes",
+        type=float,
+        default=DEFAULT_GAMEDAY_MINUTES,
+        metavar="M",
+        help="how long the random faults of the game day go on (default: %(default)s)",
     )
     group.addoption(
         "--run-dir",
