@@ -19,10 +19,10 @@ LEAST_MINUTES = (FIRST_S + LASTS_S[0] + LAST_S) / 60
 MOST_MINUTES = 8 * 60
 
 _DESCRIPTION = """\
-Boots the target, puts load on it, breaks it at random for so many minutes, checks all the time that
-nothing acknowledged is lost and nothing foreign is seen, walks the playbook of each alert that
-fires, and writes the report. The same seed plays the same schedule. A schedule that breaks a promise
-is tried again with fewer faults, down to the fewest that still break it.
+Boots the target, puts load on it, breaks it at random for so many minutes, checks all the time
+that nothing acknowledged is lost and nothing foreign is seen, walks the playbook of each alert that
+fires, and writes the report. The same seed plays the same schedule. A schedule that breaks a
+promise is tried again with fewer faults, down to the fewest that still break it.
 """
 
 

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 
 from harness import __version__
-from harness.cli import gameday, (
+from harness.cli import (
     attached,
     catalogue,
     doctor,
     drill,
     faults,
+    gameday,
     playbook,
     report,
     runbook,
@@ -33,6 +34,7 @@ _MODULES = (
     catalogue,
     faults,
     playbook,
+    gameday,
     runbook,
 )
 _EPILOG = """\
