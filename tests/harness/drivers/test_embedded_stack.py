@@ -104,7 +104,9 @@ def test_every_role_is_there_ready_and_has_a_version(stack: EmbeddedStack) -> No
 def test_stand_ins_are_marked(stack: EmbeddedStack) -> None:
     marked_so = {part.role for part in stack.components() if part.stand_in}
     faultproxy = set() if stack.state.real_toxiproxy else {"faultproxy"}
-    assert marked_so == {"vectordb", "fallback", "pager"} | faultproxy
+    source = http.request("GET", f"{stack.endpoint('gpu').url}/healthz").json()
+    gpu = {"gpu"} if source["stand_in"] else set()
+    assert marked_so == {"vectordb", "fallback", "pager", "logs"} | faultproxy | gpu
     assert all(part.note for part in stack.components() if part.stand_in)
 
 
