@@ -72,9 +72,21 @@ SOAK_LIMIT_S ?= 5
 drill: setup ## disaster-recovery drill: back up, destroy, restore, compare; evidence in drill.html
 	$(call told,$(BIN)/ragdrill drill $(ARGS),$(VERIFY_CODES))
 
-.PHONY: soak
-soak: venv ## kill whoever injects faults at SOAK random moments; nothing may be left
+# How often the scenarios run in a row on the sound stack.
+SCENARIOS ?= 20
+
+.PHONY: soak soak-scenarios
+soak: venv ## kill whoever injects faults at SOAK random moments, then soak-scenarios
 	$(call told,RAGDRILL_SOAK=$(SOAK) RAGDRILL_SOAK_LIMIT_S=$(SOAK_LIMIT_S) $(BIN)/python -m pytest tests/chaos/test_watchdog_kill.py -s --timeout 3600 $(ARGS),$(PYTEST_CODES))
+	@$(MAKE) soak-scenarios
+
+soak-scenarios: setup ## run the playbooks' scenarios SCENARIOS times (20): none may be red or inconclusive
+	$(call told,(for n in $$(seq $(SCENARIOS)); do echo "soak: scenarios run $$n of $(SCENARIOS)" >&2; \
+	$(BIN)/ragdrill verify --case playbook $(ARGS) || exit $$?; done),$(VERIFY_CODES))
+
+.PHONY: alert-summary
+alert-summary: venv ## what fired since yesterday 18:00, and what it led to (PROMETHEUS_URL, ALERTMANAGER_URL)
+	$(call told,$(BIN)/python scripts/alert_summary.py $(ARGS),(2 Prometheus or Alertmanager does not answer; 4 a setting is missing or wrong))
 
 .PHONY: lint
 lint: venv-dev ## ruff, formatting and mypy --strict
