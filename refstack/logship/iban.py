@@ -31,8 +31,9 @@ _LENGTHS = {
     }.items()
     for name in names.split()
 }
-_BEGIN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ \u00a0-]?[A-Za-z0-9])")
-_SEPARATORS = " \u00a0-"
+_BEGIN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ \u00a0+-]?[A-Za-z0-9])")
+_SEPARATORS = " \u00a0-+"
+"""How the groups are set apart; + is the space of a form."""
 
 
 def spans(text: str) -> list[tuple[int, int]]:

@@ -57,23 +57,25 @@ _KNOWN_SHAPES = re.compile(
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{35}|hf_[A-Za-z0-9]{30,}"
     r"|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})"
 )
-_EDGE = r"(?<![\w.:/+#=-])"
-_PHONES = (
-    # International, with + or 00: 7 to 15 digits in all (E.164).
-    re.compile(r"(?<![\w+])(?:\+|%2B)[1-9](?:[ ./()-]{0,2}\d){6,14}(?![\w]|[.:/-]\d)"),
-    re.compile(r"(?<![\w.:/#=-])00[1-9]\d{0,2}(?:[ /-]|\(0\))(?:[ /-]?\d){6,12}(?![\w]|[.:/-]\d)"),
-    re.compile(r"(?<![\w.:/#=-])00[1-9]\d{9,12}(?![\w]|[.:/-]\d)"),
-    # National, with an area code set apart: 030 1234567, (0171) 123 45 67, 0171/1234567.
-    re.compile(
-        r"(?<![\w.:/#=-])\(?0[1-9]\d{1,4}\)?[ /-]{1,2}\d{3,8}(?:[ -]\d{2,4}){0,3}(?![\w]|[.:/-]\d)"
-    ),
-    # In pairs, as in France: 01 23 45 67 89.
-    re.compile(r"(?<![\w.:/#=-])0[1-9](?:([ .-])\d\d)(?:\1\d\d){3}(?![\w]|[.:/-]\d)"),
-    # A mobile number written in one go, as in Germany.
-    re.compile(r"(?<![\w.:/#=-])01[5-7]\d{8,9}(?![\w]|[.:/-]\d)"),
-    # North America: (555) 123-4567, 555-123-4567, 555.123.4567.
-    re.compile(rf"{_EDGE}\(\d{{3}}\) ?\d{{3}}[-. ]\d{{4}}(?![\w]|[.:/-]\d)"),
-    re.compile(rf"{_EDGE}[2-9]\d{{2}}([-.])\d{{3}}\1\d{{4}}(?![\w]|[.:/-]\d)"),
+# What a number is not part of: a word, a path, a fraction, a range, another number.
+_BEFORE, _AFTER = r"(?<![\w./#-])", r"(?!\w|[.:/-]\d)"
+_PHONES = tuple(
+    re.compile(pattern + _AFTER)
+    for pattern in (
+        # International, with + or 00: at most 15 digits (E.164). A + within is a form's space.
+        r"(?<![\w+])(?:\+|%2B)[1-9](?:[ ./()+-]{0,2}\d){6,14}",
+        _BEFORE + r"00[1-9]\d{0,2}(?:[ /+-]|\(0\))(?:[ /+-]?\d){6,12}",
+        _BEFORE + r"00[1-9]\d{9,12}",
+        # National, with an area code set apart: 030 1234567, (0171) 123 45 67, 0171/1234567.
+        _BEFORE + r"\(?0[1-9]\d{1,4}\)?[ /+-]{1,2}\d{3,8}(?:[ +-]\d{2,4}){0,3}",
+        # In pairs, as in France: 01 23 45 67 89.
+        _BEFORE + r"0[1-9](?:([ .+-])\d\d)(?:\1\d\d){3}",
+        # A mobile number written in one go, as in Germany.
+        _BEFORE + r"01[5-7]\d{8,9}",
+        # North America: (555) 123-4567, 555-123-4567, 555.123.4567.
+        _BEFORE + r"\(\d{3}\)[ +]?\d{3}[-. +]\d{4}",
+        _BEFORE + r"[2-9]\d{2}([-.])\d{3}\1\d{4}",
+    )
 )
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _TOKEN_LIKE = re.compile(r"[A-Za-z0-9_-]{16,}")
