@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
 from harness.checks.markers import Finder, Leak, Marker, excerpt
+
+_MADE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""An id that the service makes for a document that was written without one."""
+_PASSING = ("date", "x-request-id", "etag", "connection")
 
 
 @dataclass(frozen=True)
@@ -167,11 +172,54 @@ def odd(probe: Probe, request: Request, seen: Seen) -> str:
     return ""
 
 
-def absent_like(document_id: str) -> str:
-    """Return an id of the same shape and length that nobody has."""
-    digest = uuid.uuid5(uuid.NAMESPACE_OID, document_id).hex
-    stem = document_id.split("-", 1)[0] + "-"
-    return (stem + digest * 4)[: len(document_id)]
+def absent_like(word: str) -> str:
+    """Return a word that nobody has, of the same shape and length and next to it in any order."""
+    last = word[-1]
+    other = "0" if last.isdigit() and last != "0" else "1" if last.isdigit() else "g"
+    return word[:-1] + ("h" if other == last else other)
+
+
+def at_nothing(aim: Aim) -> Aim:
+    """Return the aim at a document, point and tenant that do not exist, all else the same."""
+    point = aim.point_id or str(uuid.UUID(int=0))
+    return replace(
+        aim,
+        other_tenant=absent_like(aim.other_tenant),
+        document_id=absent_like(aim.document_id),
+        chunk_id=absent_like(aim.chunk_id or "chunk"),
+        point_id=f"{point[:-1]}{'0' if point[-1] != '0' else '1'}",
+        word=absent_like(aim.word),
+        keeper=absent_like(aim.keeper),
+    )
+
+
+def shape(request: Request, seen: Seen, aim: Aim) -> dict[str, Any]:
+    """Return all that an answer tells, without what differs by right: trace, date and the very
+    words that were asked for. Scores are rounded to six decimals."""
+    try:
+        body = json.loads(seen.text)
+    except ValueError:
+        body = seen.text
+    body = _rounded(body)
+    if isinstance(body, dict):
+        body = {k: v for k, v in body.items() if k not in ("trace_id", "instance")}
+    kept = sorted((k.lower(), v) for k, v in seen.headers if k.lower() not in _PASSING)
+    text = json.dumps([body, kept], ensure_ascii=False).replace(request.target, "<target>")
+    asked = (aim.other_tenant, aim.document_id, aim.chunk_id, aim.point_id, aim.word, aim.keeper)
+    for number, word in enumerate(asked):
+        if word:
+            text = re.sub(re.escape(word), f"<{number}>", text, flags=re.IGNORECASE)
+    if seen.status == 201:
+        text = _MADE.sub("<made>", text)
+    return {"status": seen.status, "rest": text}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
 
 
 def with_headers(request: Request, headers: Mapping[str, str]) -> Request:

@@ -106,6 +106,8 @@ _INNER: dict[str, Target] = {
     "a bucket through the edge": lambda a: "/rag-backups/?list-type=2",
 }
 
+_PUBLIC = frozenset({"the health page", "the readiness page", "the schema"})
+
 _METHODS = ("HEAD", "OPTIONS", "PUT", "PATCH", "TRACE", "SEARCH", "REPORT")
 
 _POSTS: dict[str, tuple[str, Any]] = {
@@ -144,7 +146,10 @@ READ_PROBES: dict[str, Probe] = by_name(
             for name, target in _DETOURS.items()
         ),
         *(Probe(name, "list", _get("/v1/documents", target)) for name, target in _LISTS.items()),
-        *(Probe(name, "inner", _get("", target)) for name, target in _INNER.items()),
+        *(
+            Probe(name, "inner", _get("", target), refused=name not in _PUBLIC)
+            for name, target in _INNER.items()
+        ),
         *(Probe(name, "inner", _post(*post), refused=True) for name, post in _POSTS.items()),
         *(
             Probe(
