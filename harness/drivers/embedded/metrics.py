@@ -86,7 +86,10 @@ class Metrics:
             "--storage.tsdb.retention.time=7d",
             f"--web.listen-address={HOST}:{self.ports['metrics']}",
             "--web.enable-lifecycle",
-            "--rules.alert.resend-delay=1s",
+            # Alertmanager forgets an alert that it was not told of for four of these. Were that
+            # less than a restart of Prometheus takes, every alert would end with it.
+            "--rules.alert.resend-delay=5s",
+            f"--rules.alert.for-grace-period={scaled('10m', self.time_scale)}",
             "--log.level=warn",
         ]
 
