@@ -144,7 +144,8 @@ def _draw_arm(
     if arm.recovered is not None:
         at = x(arm.recovered)
         css = "recovered" if arm.recovered_under_fault else "late"
-        words = f"p95 back {offset(arm.recovered)}"
+        what = "p95 back" if scenario.limit is not None else "errors over"
+        words = f"{what} {offset(arm.recovered)}"
         words += "" if arm.recovered_under_fault else ", fault undone"
         svg.line(at, upper, at, lower, css)
         _beside(svg, at, upper + 28, words, "label", frame)

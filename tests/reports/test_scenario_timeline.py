@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,21 @@ def test_a_case_without_phases_is_no_scenario(tmp_path: Path) -> None:
     make.finish()
     run = load(tmp_path)
     assert build(run, run.cases["slo/latency::p95"], []) is None
+
+
+def test_without_a_latency_objective_it_is_the_failures_that_have_to_end(tmp_path: Path) -> None:
+    make = Maker(tmp_path)
+    make.start()
+    scenario(make)
+    make.finish()
+    make.history.close()
+    run = load(tmp_path)
+    case = run.cases[CASE]
+    files = [read_samples(tmp_path, replace(said, limit=None)) for said in case.samples]
+    found = build(run, case, files)
+    assert found is not None and found.limit is None
+    treated, control = found.arms
+    assert treated.recovered is not None and 34 < treated.recovered < 50
+    assert control.recovered is not None and control.recovered > 90
+    drawn = str(timeline.draw(found, "one", "wide"))
+    assert "errors over" in drawn and "p95 back" not in drawn
