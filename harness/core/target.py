@@ -50,12 +50,16 @@ class RoleSection(_Strict):
 
 
 class ControlSection(_Strict):
-    """``[control.<role>]``: shell commands that act where we hold no process or container."""
+    """``[control.<role>]``: shell commands that act where we hold no process or container.
+
+    ``wipe`` ends a store and deletes its data, as a lost disk would; ``start`` starts it empty.
+    """
 
     restart: str | None = None
     stop: str | None = None
     start: str | None = None
     kill: str | None = None
+    wipe: str | None = None
 
 
 class TargetFile(_Strict):

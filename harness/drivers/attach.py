@@ -156,6 +156,16 @@ class AttachedStack:
         }
         return {name: value for name, value in found.items() if value is not None}
 
+    @property
+    def scripts(self) -> Mapping[str, str]:
+        """The operator's own commands (``[scripts]`` of the target file), by name."""
+        return self._target.scripts
+
+    @property
+    def challenge_mark(self) -> str:
+        """What tells this target's challenge from another's, without giving it away."""
+        return challenge.mark(self._target)
+
     def links(self) -> tuple[Link, ...]:
         """None: there is no fault proxy of ours on the links of an attached target."""
         return ()
@@ -237,6 +247,10 @@ class ControlledStack(AttachedStack):
         """Run the role's ``start`` command and wait until it is ready."""
         _command(self._given(role, "start"))
         self.ready(role)
+
+    def wipe(self, role: str) -> None:
+        """Run the role's ``wipe`` command: its data is gone, and it is down until ``start``."""
+        _command(self._given(role, "wipe"))
 
     def _given(self, role: str, action: str) -> str:
         command: str | None = getattr(self._target.control.get(role), action, None)

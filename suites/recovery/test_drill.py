@@ -94,6 +94,12 @@ class Rehearsed:
 
     def destroy(self, found: dict[str, Any]) -> None:
         """Lose both volumes."""
+        stack = self.recovery.stack
+        mark = getattr(stack, "challenge_mark", "")
+        # Whoever resumes this can't ask these two for the proof that they may be broken.
+        self.drill.keep(
+            wiped={"target": stack.name, "mark": mark, "roles": ["vectordb", "metadata"]}
+        )
         moment = self.recovery.destroy()
         # A destruction that was interrupted is done again; the first one ended the writing.
         last = max((b.acknowledged for b in self.recovery.beats() if b.acknowledged), default=0.0)

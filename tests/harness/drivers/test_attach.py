@@ -12,7 +12,7 @@ import pytest
 from harness.core.errors import NotAllowed, TargetError, UsageError
 from harness.core.run import Run, new_run
 from harness.core.target import TargetFile, load_target
-from harness.drivers.attach import AttachedStack
+from harness.drivers.attach import AttachedStack, ControlledStack
 from harness.drivers.base import Kill, Restart
 from harness.drivers.registry import driver
 
@@ -135,6 +135,20 @@ def test_control_runs_the_operators_commands_and_refuses_what_was_not_given(
     assert marker.exists()
     with pytest.raises(NotAllowed, match="no command to stop vectordb"):
         stack.stop("vectordb")
+
+
+def test_the_operators_own_command_wipes_a_store(
+    server: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAGING_KEY", KEY)
+    marker = tmp_path / "wiped"
+    text = vectordb(server) + f'[control.vectordb]\nwipe = "touch {marker}"\n'
+    text += '[scripts]\nreindex = "true"\n'
+    stack = attached(run, target(tmp_path, text))
+    assert isinstance(stack, ControlledStack)
+    stack.wipe("vectordb")
+    assert marker.exists()
+    assert stack.scripts == {"reindex": "true"}
 
 
 def test_a_control_command_that_fails_says_what_it_said(

@@ -143,3 +143,46 @@ def test_the_commands_place_the_token_in_each_store(tmp_path: Path) -> None:
     assert set(told) == set(roles)
     assert all(TOKEN in command for command in told.values())
     assert "s3://backups/" in told["objectstore"] and "DATABASE rag " in told["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("said", "excused"),
+    [
+        ({}, True),
+        ({"target": "another"}, False),
+        ({"mark": "of-another-token"}, False),
+        ({"mark": ""}, False),
+        ({"roles": ["vectordb"]}, False),
+    ],
+)
+def test_only_what_the_resumed_drill_wiped_here_is_excused(
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, object],
+    excused: bool,
+) -> None:
+    monkeypatch.setenv("TOKEN_HERE", TOKEN)
+    section = {"driver": "attach", "allow": ["destroy"], "challenge_env": "TOKEN_HERE"}
+    gone = {"url": "postgresql://nobody@127.0.0.1:9/none"}
+    staging = TargetFile.model_validate(
+        {"target": section, "roles": {"vectordb": {"url": url}, "metadata": gone}}
+    )
+    stack = attached("run", tmp_path, staging)
+    assert set(challenge.unanswered(stack, staging)) == {"metadata"}
+    true = {"target": staging.target.name, "mark": challenge.mark(staging), "roles": ["metadata"]}
+    (tmp_path / "drill.json").write_text(json.dumps({"facts": {"wiped": {**true, **said}}}))
+    monkeypatch.setenv("DRILL_RESUME", str(tmp_path))
+    assert set(challenge.unanswered(stack, staging)) == (set() if excused else {"metadata"})
+
+
+def test_when_all_that_could_answer_was_wiped_all_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN_HERE", TOKEN)
+    staging = target("vectordb", challenge_env="TOKEN_HERE")
+    wiped = {"target": staging.target.name, "mark": challenge.mark(staging), "roles": ["vectordb"]}
+    (tmp_path / "drill.json").write_text(json.dumps({"facts": {"wiped": wiped}}))
+    monkeypatch.setenv("DRILL_RESUME", str(tmp_path))
+    stack = attached("run", tmp_path, staging)
+    assert set(challenge.unanswered(stack, staging)) == {"vectordb"}
