@@ -16,6 +16,7 @@ from harness.core.history import HISTORY_FILE
 from harness.core.verdicts import Verdict
 from reports import distribution, preview, review, scenario, timeline
 from reports.judgement import GLOSSARY, Judgement, waiver_holds, waiver_text
+from reports.leaks import leaks_of
 from reports.model import Case, Requirement, Run
 from reports.sampling import SampleFile, read_samples
 from reports.wording import (
@@ -110,6 +111,7 @@ def environment() -> jinja2.Environment:
         waiver_text=waiver_text,
         waiver_holds=waiver_holds,
         measure_range=_measure_range,
+        leaks_of=leaks_of,
         Verdict=Verdict,
     )
     return environment

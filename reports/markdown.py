@@ -6,10 +6,12 @@ import re
 
 from harness.core.verdicts import Verdict
 from reports.judgement import GLOSSARY, Judgement
+from reports.leaks import leaks_of
 from reports.model import Case
 from reports.wording import duration, many, plain, quantity_beside, shorten, utc, value_text
 
 MOST_CASES = 50
+MOST_LEAKS = 3
 """Cases told in full; a CI system cuts a summary that is too long, and would cut it anywhere."""
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|~>@:])")
@@ -115,6 +117,11 @@ def _told(case: Case) -> list[str]:
             lines.append(f"- actual: {code(value_text(said.actual, 400))}")
         if said.active_faults:
             lines.append(f"- faults on: {escape(', '.join(map(str, said.active_faults)))}")
+    for leak in leaks_of(case.bad_observations)[:MOST_LEAKS]:
+        came = f"{leak.before}{leak.marker}{leak.after}"
+        lines.append(f"- leaked to {code(leak.asker)}: {code(came)} of {code(leak.whose)}")
+        if leak.request:
+            lines.append(f"  - by {escape(leak.probe)}: {code(leak.request, 1000)}")
     for measure in case.measures[:6]:
         text = quantity_beside(measure.value, measure.limit, measure.unit)
         if measure.limit is not None:

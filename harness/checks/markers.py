@@ -98,6 +98,7 @@ class Leak:
     where: str
     found: str
     whose: str
+    marker: str = ""
 
     def as_json(self) -> dict[str, str]:
         """The leak as evidence keeps it and reports show it."""

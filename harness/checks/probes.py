@@ -158,6 +158,7 @@ def leak(probe: Probe, aim: Aim, request: Request, where: str, text: str, marker
         where=where,
         found=excerpt(text, marker.word),
         whose=marker.whose,
+        marker=marker.word,
     )
 
 

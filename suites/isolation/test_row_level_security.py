@@ -286,7 +286,15 @@ def _told(connection: psycopg.Connection, statements: str, claims: str) -> str:
 
 def _leaked(finder: Finder, probe: str, statement: str, told: str) -> list[Leak]:
     return [
-        Leak(probe, "SQL", statement, "result", excerpt(told, marker.word), marker.whose)
+        Leak(
+            probe=probe,
+            asker="a session of the metadata store",
+            request=statement,
+            where="result",
+            found=excerpt(told, marker.word),
+            whose=marker.whose,
+            marker=marker.word,
+        )
         for marker in finder.find(told)
         if marker.word not in statement
     ]

@@ -242,10 +242,17 @@ def test_logs_and_metrics_tell_no_content(
 
 def _found(finder: Finder, places: dict[str, str], what: str) -> list[Leak]:
     return [
-        Leak("reading logs and metrics", "an operator", "", f"{what} {role}", shown, marker.whose)
+        Leak(
+            probe="reading logs and metrics",
+            asker="an operator",
+            request="",
+            where=f"{what} {role}",
+            found=excerpt(text, marker.word),
+            whose=marker.whose,
+            marker=marker.word,
+        )
         for role, text in places.items()
         for marker in finder.find(text)
-        for shown in (excerpt(text, marker.word),)
     ]
 
 
