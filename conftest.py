@@ -29,6 +29,7 @@ pytest_plugins = [
     "fixtures.dashboards",
     "fixtures.heartbeat",
     "fixtures.recovery",
+    "fixtures.rehearsal",
     "fixtures.drill",
     "fixtures.scenario",
     "fixtures.gameday",

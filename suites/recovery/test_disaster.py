@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from fixtures.observed import agreement, compare
-from fixtures.recovery import Recovery, Rehearsal, breakdown, ensure
+from fixtures.recovery import Recovery, breakdown
+from fixtures.rehearsal import Rehearsal, ensure
 from fixtures.stores import ALIAS
 from harness import conformance, needs
 from harness.checks.recovery_point import (
