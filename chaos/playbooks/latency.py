@@ -221,6 +221,7 @@ LATENCY = Playbook(
             condition=_vectordb_is_busy,
             action=lambda stack: restartable(stack, "vectordb").restart("vectordb"),
             effect=_vectordb_is_calm,
+            ends_cause=True,
         ),
         Step(
             slug="embed-fallback",

@@ -19,6 +19,8 @@ from harness.core.history import History
 from harness.core.run import CHECKOUT, new_run, scratch_root
 from harness.core.target import TargetFile, load_target
 from harness.core.verdicts import ExitCode
+from harness.drivers import challenge
+from harness.drivers.attach import AttachedStack
 from harness.drivers.base import Stack
 from harness.drivers.embedded.running import the_one
 from harness.drivers.registry import driver
@@ -234,6 +236,9 @@ def _target(options: argparse.Namespace) -> tuple[Stack, History]:
     )
     history = History(run.directory)
     stack = up or driver(target.target.driver).for_run(run, target, lambda line: None)
+    if isinstance(stack, AttachedStack) and not options.dry_run:
+        # Whatever is acted on must first show that it is the target which is meant.
+        challenge.require_answer(stack, target)
     history.write(Note("info", f"playbook {options.playbook} on {name}"))
     if up is not None:
         run.scratch.rmdir()

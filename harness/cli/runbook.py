@@ -73,7 +73,8 @@ def _section(playbook: Playbook) -> list[str]:
             "",
             f"- **Look:** {step.look}",
             f"- **Act:** {step.command}",
-            f"- **Expect:** {step.expect}",
+            f"- **Expect:** {step.expect}"
+            + ("" if step.ends_cause else " The cause stays: find it while it is led around."),
             f"- **Take back:** {step.way_back}",
         ]
     return lines

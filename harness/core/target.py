@@ -53,6 +53,8 @@ class ControlSection(_Strict):
     """``[control.<role>]``: shell commands that act where we hold no process or container.
 
     ``wipe`` ends a store and deletes its data, as a lost disk would; ``start`` starts it empty.
+    ``replace`` rolls a role to other settings, which it finds in its environment; ``rollback``
+    brings back those before.
     """
 
     restart: str | None = None
@@ -60,6 +62,8 @@ class ControlSection(_Strict):
     start: str | None = None
     kill: str | None = None
     wipe: str | None = None
+    replace: str | None = None
+    rollback: str | None = None
 
 
 class TargetFile(_Strict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -252,6 +253,16 @@ class ControlledStack(AttachedStack):
         """Run the role's ``wipe`` command: its data is gone, and it is down until ``start``."""
         _command(self._given(role, "wipe"))
 
+    def replace(self, role: str, env: Mapping[str, str]) -> None:
+        """Run the role's ``replace`` command with ``env`` in its environment."""
+        _command(self._given(role, "replace"), env)
+        self.ready(role)
+
+    def rollback(self, role: str) -> None:
+        """Run the role's ``rollback`` command."""
+        _command(self._given(role, "rollback"))
+        self.ready(role)
+
     def _given(self, role: str, action: str) -> str:
         command: str | None = getattr(self._target.control.get(role), action, None)
         if command is None:
@@ -272,11 +283,16 @@ def _kind(target: TargetFile) -> type[AttachedStack]:
     return ControlledStack if target.control else AttachedStack
 
 
-def _command(command: str) -> None:
-    """Run an operator's command with the shell, as they would."""
+def _command(command: str, settings: Mapping[str, str] | None = None) -> None:
+    """Run an operator's command with the shell, as they would, ``settings`` in its environment."""
     try:
         done = subprocess.run(
-            command, shell=True, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S
+            command,
+            shell=True,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            env={**os.environ, **(settings or {})},
         )
     except subprocess.TimeoutExpired as error:
         raise TargetError(

@@ -13,7 +13,7 @@ from harness.core.errors import NotAllowed, TargetError, UsageError
 from harness.core.run import Run, new_run
 from harness.core.target import TargetFile, load_target
 from harness.drivers.attach import AttachedStack, ControlledStack
-from harness.drivers.base import Kill, Restart
+from harness.drivers.base import Kill, Replace, Restart
 from harness.drivers.registry import driver
 
 KEY = "the-real-key"
@@ -149,6 +149,20 @@ def test_the_operators_own_command_wipes_a_store(
     stack.wipe("vectordb")
     assert marker.exists()
     assert stack.scripts == {"reindex": "true"}
+
+
+def test_the_operators_own_command_rolls_a_role_with_the_settings_in_its_environment(
+    server: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAGING_KEY", KEY)
+    marker = tmp_path / "rolled"
+    text = vectordb(server) + f'[control.vectordb]\nreplace = "echo $LEVEL > {marker}"\n'
+    stack = attached(run, target(tmp_path, text))
+    assert isinstance(stack, Replace)
+    stack.replace("vectordb", {"LEVEL": "7"})
+    assert marker.read_text() == "7\n"
+    with pytest.raises(NotAllowed, match="no command to rollback vectordb"):
+        stack.rollback("vectordb")
 
 
 def test_a_control_command_that_fails_says_what_it_said(
