@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -19,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from harness.core.errors import TargetError
 from scripts.dayops.environment import Environment
-from scripts.dayops.script import Refused
+from scripts.dayops.script import SOCKETS, Refused
 
 _NOBODY = "65534"
 # What recovery demands to be at least as high as it was on the server that wrote the log.
@@ -192,12 +193,12 @@ class Scratch:
         command = [self._programs["postgres"], "-D", str(self._data), f"--config-file={config}"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_as_nobody(), *command],
+                # In our process group, so that what ends the script by its group ends this too.
+                [*_as_nobody(), *_dying_with_us(), *command],
                 env=clean_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
             )
 
     def _least(self) -> dict[str, str]:
@@ -251,14 +252,13 @@ class Scratch:
         """End the server, at once if it does not end in order; nothing of it is left."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
-            pid = self._data / "postmaster.pid"
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)
+                # Its children end by themselves when it is gone.
+                process.kill()
                 process.wait(10)
-            pid.unlink(missing_ok=True)
         if hasattr(self, "_sockets"):
             shutil.rmtree(self._sockets, ignore_errors=True)
 
@@ -267,7 +267,7 @@ def _short_directory() -> Path:
     """A private directory whose path leaves room for a socket's name (107 bytes in all)."""
     for base in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"):
         if base and len(base) < _SOCKET_PATH and Path(base).is_dir():
-            return Path(tempfile.mkdtemp(prefix="rd-pg-", dir=base))
+            return Path(tempfile.mkdtemp(prefix=f"{SOCKETS}{os.getpid()}-", dir=base))
     raise TargetError("There is no directory with a short path for a socket.", expected="/tmp")
 
 
@@ -283,6 +283,12 @@ def _as_nobody() -> list[str]:
             next_step="run this script as an ordinary user",
         )
     return [unshare, "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}", "--"]
+
+
+def _dying_with_us() -> list[str]:
+    """What to put before a command so that it ends when this process does, even by kill -9."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def _escaped(value: str) -> str:

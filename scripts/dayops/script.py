@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -35,6 +36,8 @@ EXIT_CODES = """exit codes:
 """
 
 WAIT_S = 60.0
+SCRATCH, SOCKETS = "ragdrill-script-", "rd-pg-"
+"""Beginnings of the names of temporary directories; the process's id follows."""
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "QDRANT_API_KEY", "AUTH_SERVICE_KEY")
 
 
@@ -185,7 +188,9 @@ def main(
     try:
         chosen = arguments.parse_args(argv)
         Environment.with_all(*needs)
-        with tempfile.TemporaryDirectory(prefix="ragdrill-script-") as scratch:
+        _sweep(Path(tempfile.gettempdir()))
+        prefix = f"{SCRATCH}{os.getpid()}-"
+        with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as scratch:
             work(Task(chosen, environment, log, Path(scratch), told))
         code, outcome = DONE, "done"
     except SystemExit as ended:  # --help
@@ -215,6 +220,15 @@ def main(
     level = "info" if code == DONE else "error"
     log.event("finished", level=level, exit_code=code, outcome=outcome, seconds=seconds, **told)
     return code
+
+
+def _sweep(place: Path) -> None:
+    """Remove the temporary directories of scripts that were killed."""
+    for prefix in (SCRATCH, SOCKETS):
+        for path in place.glob(f"{prefix}*"):
+            owner = path.name.removeprefix(prefix).split("-")[0]
+            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
