@@ -82,7 +82,7 @@ soak: venv ## kill whoever injects faults at SOAK random moments, then soak-scen
 
 soak-scenarios: setup ## run the playbooks' scenarios SCENARIOS times (20): none may be red or inconclusive
 	$(call told,(for n in $$(seq $(SCENARIOS)); do echo "soak: scenarios run $$n of $(SCENARIOS)" >&2; \
-	$(BIN)/ragdrill verify --case playbook $(ARGS) || exit $$?; done),$(VERIFY_CODES))
+	$(BIN)/ragdrill verify --profile ci -k scenarios $(ARGS) || exit $$?; done),$(VERIFY_CODES))
 
 .PHONY: alert-summary
 alert-summary: venv ## what fired since yesterday 18:00, and what it led to (PROMETHEUS_URL, ALERTMANAGER_URL)

@@ -48,20 +48,20 @@ def metric(stack: Stack, role: str, name: str, **labels: str) -> float:
 
 
 def cpu_share(stack: Stack, role: str, window_s: float = WINDOW_S) -> float:
-    """Return how much of one processor a role wanted over a window: 1.0 is one, all the time.
+    """Return how much of one processor a role used over a window: 1.0 is one, all the time.
 
-    From /proc where its processes are on this machine (time on a processor and time waited for
-    one, so that a busy machine does not make it look idle), else from Prometheus.
+    From /proc where its processes are on this machine; the time that a thread waited for a
+    processor does not count as idle, or a busy machine would make a busy role look calm. Else from
+    Prometheus.
 
     Raises:
         TargetError: neither shows it.
     """
     if isinstance(stack, ProcessIds):
         (before, began), (after, ended) = twice(
-            lambda: (cpu_seconds(stack.pids(role)), time.monotonic()), window_s
+            lambda: (thread_times(stack.pids(role)), time.monotonic()), window_s
         )
-        # A process that ended takes its seconds along; what is left is no less than nothing.
-        return max(0.0, after - before) / (ended - began)
+        return busy_share(before, after, ended - began)
     for query in _cpu_queries(role):
         values = ask_prometheus(stack, query)
         if values:
@@ -102,17 +102,30 @@ def twice(look: Callable[[], T], window_s: float = WINDOW_S) -> tuple[T, T]:
     return first, look()
 
 
-def cpu_seconds(pids: tuple[int, ...]) -> float:
-    """Return how long (s) the threads of these processes were on a processor or waited for one
-    (``/proc/<pid>/task/*/schedstat``, first two fields, nanoseconds); the dead count as nothing."""
-    total = 0
+def thread_times(pids: tuple[int, ...]) -> dict[str, tuple[float, float]]:
+    """Return by thread how long (s) it ran and how long it waited for a processor
+    (``/proc/<pid>/task/<tid>/schedstat``, first two fields, nanoseconds); without the dead."""
+    found = {}
     for pid in pids:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{pid}/task").iterdir():
-                with contextlib.suppress(OSError, ValueError, IndexError):
-                    ran, waited = (task / "schedstat").read_text().split()[:2]
-                    total += int(ran) + int(waited)
-    return total / 1e9
+                with contextlib.suppress(OSError, ValueError):
+                    ran, waited, _ = (task / "schedstat").read_text().split()
+                    found[task.name] = int(ran) / 1e9, int(waited) / 1e9
+    return found
+
+
+def busy_share(
+    before: dict[str, tuple[float, float]], after: dict[str, tuple[float, float]], seconds: float
+) -> float:
+    """Return the processors that threads used of the time that nobody stood in their way."""
+    share = 0.0
+    for thread, (ran, waited) in after.items():
+        ran_before, waited_before = before.get(thread, (0.0, 0.0))
+        used, held_up = ran - ran_before, waited - waited_before
+        # A thread that was held up nearly all the time says too little to be blown up further.
+        share += used / max(seconds - held_up, used, seconds / 10)
+    return share
 
 
 def _cpu_queries(role: str) -> tuple[str, str]:
