@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+import pytest
 from qdrant_client import QdrantClient
 
 from fixtures.bucket import Backups, taken
@@ -18,7 +21,9 @@ from fixtures.holdings import Content
 from fixtures.scripts import RunScript, StartScript
 from harness import conformance, needs
 from harness.checks.digest import Digest
-from harness.core.evidence import Evidence
+from harness.core.errors import TargetError
+from harness.core.evidence import Evidence, NotConformant
+from harness.drivers.base import Kill, Restart, Stack
 
 NIGHTLY_S = 120.0
 """The guide's duration of the daily increment (section 4)."""
@@ -253,3 +258,83 @@ def test_a_backup_records_what_its_restore_needs(
         expected=rows[0],
         actual=database["tables"].get("public.documents"),
     )
+
+
+@conformance("recovery/partial-backup", since="0.2", profiles=("full",))
+@needs("read", "write", "fault", "destroy", roles=["vectordb", "objectstore", "edge"])
+@pytest.mark.timeout(600)
+def test_a_backup_under_fire_is_whole_or_none(
+    stack: Stack,
+    run_script: RunScript,
+    start_script: StartScript,
+    backups: Backups,
+    content: Content,
+    write_document: Callable[[], str],
+    evidence: Evidence,
+) -> None:
+    """A backup that is taken while documents are written, and while the object store or the vector
+    store dies midway, MUST either hold everything that was acknowledged before it began or not
+    look like a backup."""
+    if not isinstance(stack, Kill) or not isinstance(stack, Restart):
+        raise TargetError("This target's stores can't be killed.", actual=stack.name)
+    names = [write_document() for _ in range(5)]
+    before = set(backups.runs("vectordb"))
+    for role in ("objectstore", "vectordb", None):
+        with _writing(write_document):
+            running = start_script(VECTORS, "--full")
+            running.wait_for_event("step", step="collection", state="started")
+            if role is not None:
+                stack.kill(role)
+            ran = running.finish(600)
+            if role is not None:
+                stack.start(role)
+        what = f"{role} killed midway" if role else "written to meanwhile"
+        fresh = sorted(set(backups.runs("vectordb")) - before)
+        before |= set(fresh)
+        evidence.require(
+            f"{what}: a backup that failed does not look whole",
+            (ran.exit_code == 0) == bool(fresh),
+            expected="a manifest if and only if the script ended with 0",
+            actual=(ran.told, fresh),
+        )
+        if role is None:
+            evidence.require(
+                "a backup under writes succeeds",
+                bool(fresh),
+                expected="exit code 0",
+                actual=ran.told,
+            )
+        for run in fresh:
+            verified = run_script("verify_backup.sh", "--backup", run, "--no-record")
+            evidence.require(
+                f"{what}: the backup restores to what its manifest says",
+                verified.exit_code == 0,
+                expected="exit code 0",
+                actual=verified.told,
+            )
+            held = content.documents_in_backup(backups, run)
+            evidence.require(
+                f"{what}: nothing that was acknowledged before is missing",
+                set(names) <= held,
+                expected=names,
+                actual=sorted(set(names) & held),
+            )
+
+
+@contextlib.contextmanager
+def _writing(write_document: Callable[[], str]) -> Iterator[None]:
+    """Have documents written all the time; what is refused while a store is down is no matter."""
+    over = threading.Event()
+
+    def write_on() -> None:
+        while not over.is_set():
+            with contextlib.suppress(NotConformant):
+                write_document()
+
+    writer = threading.Thread(target=write_on, daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        writer.join(60)
