@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,17 @@ class State:
 
     @classmethod
     def load(cls, path: Path) -> State:
-        """Raises TargetError where there is no stack behind the file."""
-        return cls(**_read(path))
+        """Raises TargetError where there is no stack behind the file, or one of another driver."""
+        raw = _read(path)
+        known = {each.name for each in fields(cls)}
+        if strange := sorted(set(raw) - known):
+            raise TargetError(
+                "This is no booted stack.",
+                expected=f"the state of an embedded stack in {path}",
+                actual=f"a file with {', '.join(strange)}",
+                next_step="another driver's run is under way beside this one; name the run you mean",
+            )
+        return cls(**raw)
 
 
 @dataclass
