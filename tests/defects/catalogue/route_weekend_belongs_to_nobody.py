@@ -1,4 +1,4 @@
-"""The night rota rings at night only, so the day of a weekend, by the guide's table, rings nobody."""
+"""The night rota rings at night only: by day on a weekend nobody is rung, as the table reads."""
 
 MODULE = "harness.drivers.embedded.metrics"
 CATCHES = "oncall/route-by-hours::every_hour_has_one_owner"
