@@ -29,13 +29,15 @@ def require_restored(evidence: Evidence, rehearsal: Rehearsal) -> None:
         "the restore ends well",
         rehearsal.restored.ran.exit_code == 0,
         expected="exit code 0",
-        actual=rehearsal.restored.ran.told,
+        actual=rehearsal.restored.ran.told if rehearsal.restored.ran.exit_code else "exit code 0",
     )
     evidence.require(
         "the gateway gives the correct answer again",
         rehearsal.restored.answered is not None,
         expected="the answer from before the disaster",
-        actual=rehearsal.restored.last_answer,
+        actual=rehearsal.restored.last_answer
+        if rehearsal.restored.answered is None
+        else "that answer",
     )
 
 
