@@ -1,0 +1,119 @@
+"""isolation/query and isolation/under-fault: random histories against a model of who sees what."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.stateful import run_state_machine_as_test
+
+from fixtures.namespace_model import Bench, NamespaceMachine, make_actors, script
+from fixtures.tokens import Forger
+from harness import conformance, needs
+from harness.core.evidence import Evidence
+from harness.core.run import Run
+from harness.drivers.base import Stack
+from harness.drivers.gateway_http import AuthClient
+
+CI_EXAMPLES, FULL_EXAMPLES = 14, 400
+CI_S, FULL_S = 60.0, 90.0
+"""Seconds at most. In profile ci the examples are the same every time and end long before that."""
+
+SHORTEN_S = 4.0
+"""For looking for a shorter history that shows the same."""
+
+LEAST_REQUESTS = 150
+"""Fewer show nothing: an example takes about twenty-five."""
+
+
+@pytest.fixture
+def bench(stack: Stack, auth: AuthClient, forger: Forger) -> Iterator[Bench]:
+    """Users of several tenants, and a record of what they were shown."""
+    made = Bench(stack.endpoint("edge").url, make_actors(auth, forger))
+    yield made
+    made.close()
+
+
+def explore(
+    machine: type[NamespaceMachine], bench: Bench, chosen: settings, seconds: float
+) -> None:
+    """Run random histories for ``seconds``; what goes wrong is kept in the bench."""
+    bench.until, bench.shorten_s = time.monotonic() + seconds, SHORTEN_S
+    try:
+        run_state_machine_as_test(machine, settings=chosen)
+    except BaseException:
+        # Hypothesis calls an example flaky that fails no more once the time for shortening it is
+        # over. What counts is what was seen.
+        if not bench.wrong:
+            raise
+
+
+def judge(evidence: Evidence, run: Run, bench: Bench) -> None:
+    """Require that nothing went wrong; print and keep the shortest script that shows it."""
+    evidence.measure("requests held against the model", bench.requests, "requests")
+    if bench.wrong:
+        found = bench.shortest()
+        program = script(bench, found)
+        kept = _keep(run, evidence.case, program)
+        print(program)
+        evidence.require(
+            "every answer is as the model of who may see what says",
+            False,
+            expected=found.steps[-1].note,
+            actual=f"{found.what} (after {len(found.steps)} requests; the script is {kept})",
+            script=program,
+        )
+    evidence.require(
+        f"enough was asked: {LEAST_REQUESTS} requests at least, of every sort",
+        bench.requests >= LEAST_REQUESTS and bench.kinds >= {"POST 200", "POST 201"},
+        expected=f"{LEAST_REQUESTS} requests, with writes and queries that succeed among them",
+        actual=f"{bench.requests}: {sorted(bench.kinds)}",
+    )
+    evidence.require(
+        f"each of {bench.requests} answers is as the model of who may see what says",
+        not bench.wrong,
+        expected="no difference",
+        actual="none",
+    )
+
+
+def _keep(run: Run, case: str, program: str) -> str:
+    name = "".join(c if c.isalnum() else "-" for c in case)
+    path = run.directory / "counterexamples" / f"{name}.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(program, encoding="utf-8")
+    return str(path.relative_to(run.directory))
+
+
+def made(run: Run, *, examples: int, steps: int) -> settings:
+    """How Hypothesis explores: the same every time in profile ci, else at random with a memory."""
+    common = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        report_multiple_bugs=False,
+        print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    if run.profile == "ci":
+        return settings(common, derandomize=True, database=None)
+    memory = Path(run.directory).parent / "hypothesis"
+    return settings(common, database=DirectoryBasedExampleDatabase(memory))
+
+
+@conformance("isolation/query", since="0.2")
+@needs("read", "write", roles=["edge", "auth"])
+def test_no_history_of_requests_shows_what_the_model_hides(
+    bench: Bench, run: Run, evidence: Evidence
+) -> None:
+    """Whatever users of several tenants write, replace, move to another persona, delete and ask,
+    with full, limited and expired tokens, each answer MUST hold exactly what its asker may see."""
+    machine = type("Namespaces", (NamespaceMachine,), {"bench": bench})
+    seconds = CI_S if run.profile == "ci" else FULL_S
+    examples = CI_EXAMPLES if run.profile == "ci" else FULL_EXAMPLES
+    explore(machine, bench, made(run, examples=examples, steps=16), seconds)
+    judge(evidence, run, bench)
