@@ -27,7 +27,7 @@ class Marker:
     def whose(self) -> str:
         """The origin in words."""
         if not self.document_id:
-            return f"{self.tenant}, its name"
+            return f"{self.tenant}, its name" if self.part in ("id", "name") else self.tenant
         return f"{self.tenant}/{self.persona}, {self.part} of {self.document_id}"
 
 
