@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from refstack.gpuexporter.device import MIB, Lost, Reading, SourceError
@@ -18,12 +19,13 @@ class Nvml:
 
     def __init__(self) -> None:
         try:
-            import pynvml
+            # By name: the package (the extra `gpu`) is called otherwise, and seldom there.
+            pynvml: Any = importlib.import_module("pynvml")
         except ImportError as error:
             raise SourceError(
                 "nvidia-ml-py is not installed (pip install ragdrill[gpu])"
             ) from error
-        self._nvml: Any = pynvml
+        self._nvml = pynvml
         try:
             pynvml.nvmlInit()
             count = pynvml.nvmlDeviceGetCount()
