@@ -21,10 +21,10 @@ _PROBES = 5
 
 @dataclass(frozen=True)
 class HeavyQueries(Fault):
-    """A process of its own sends the vector store batches of exact searches, one after the other,
-    each as large as keeps ``collection`` busy for ``seconds``, so that every other query waits for
-    one. Like a script without retries it ends with the first batch that is not answered: a restart
-    of the store is its end."""
+    """A process of its own sends the vector store batches of exact searches, two at a time, each
+    as large as ``collection`` takes ``seconds`` to answer, so that it is never idle and every other
+    query waits. Like a script without retries it ends with the first batch that is not answered:
+    a restart of the store is its end."""
 
     seconds: float = 0.6
     collection: str = "rag-chunks"
@@ -33,7 +33,7 @@ class HeavyQueries(Fault):
     sentence: ClassVar[str] = "A batch job keeps the vector store's processor busy."
 
     def __post_init__(self) -> None:
-        in_range(self.slug, "seconds", self.seconds, 0.05, 10, "seconds a batch")
+        in_range(self.slug, "seconds", self.seconds, 0.05, 10, "seconds until a batch is answered")
 
     @property
     def on(self) -> str:

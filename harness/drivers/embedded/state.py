@@ -58,7 +58,7 @@ class State:
                 "This is no booted stack.",
                 expected=f"the state of an embedded stack in {path}",
                 actual=f"a file with {', '.join(strange)}",
-                next_step="another driver's run is under way beside this one; name the run you mean",
+                next_step="a run of another driver lies there; name the run you mean",
             )
         return cls(**raw)
 
