@@ -1,4 +1,4 @@
-"""The unit tests of the backup rules ask for an alert of another name, and so always pass."""
+"""The unit tests of the backup rules were emptied, and so pass whatever the rules say."""
 
 MODULE = "harness.drivers.embedded.rules"
 CATCHES = "monitor/alert-delivered::every_rule_fires_when_it_must_by_its_unit_tests"
@@ -10,7 +10,6 @@ def patch(module):
 
     def vacuous():
         texts = original()
-        # What nobody ever evaluates is never wrong.
         head, _, _ = texts["backup_test.yml"].partition("tests:\n")
         texts["backup_test.yml"] = head + "tests: []\n"
         return texts
