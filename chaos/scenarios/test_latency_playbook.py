@@ -37,7 +37,7 @@ def test_fallback_ends_slow_embedding(scenario: Scenario) -> None:
     scenario.prove(latency_incident(SLOW_WORKER), LATENCY.step("embed-fallback"))
 
 
-@conformance("playbook/latency", since="0.2")
+@conformance("playbook/latency", since="0.2", profiles=("full",))
 @needs("read", "write", "fault", "restart", roles=ROLES)
 @pytest.mark.timing
 @pytest.mark.timeout(420)
