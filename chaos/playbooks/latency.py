@@ -20,8 +20,8 @@ WORKER_BUSY = 2.0
 """Requests inside the embedding worker at a time, on average: two threads embed, so beyond two a
 query waits. Our reading of the guide's 90 % for a worker without a GPU."""
 
-INGEST_SHARE = 0.9
-"""Share of the embedded texts that documents make up before ingest counts as the cause."""
+INGEST_SHARE = 0.5
+"""Share of the embedded texts that documents make up before ingest counts as the cause: most."""
 
 VECTORDB_BUSY = 0.8
 """Of one processor (guide 9.1: 80 % CPU, as ``docker stats`` shows it)."""
@@ -184,7 +184,7 @@ LATENCY = Playbook(
         Step(
             slug="ingest-down",
             sentence="If the GPU is more than 90 % busy (without a GPU: if more than two requests "
-            "at a time are inside the embedding worker) and nine in ten of the texts it embeds are "
+            "at a time are inside the embedding worker) and most of the texts it embeds are "
             "documents, scale ingest down: queries wait behind it.",
             look="Dashboard gpu-util, or `nvidia-smi --query-gpu=utilization.gpu --format=csv`. "
             "Without a GPU: `curl -s http://EMBED/metrics | grep -E "
