@@ -24,7 +24,7 @@ from harness.core.errors import HarnessError
 from harness.drivers.embedded import procfs
 
 BEAT_S = 1.0
-PATIENCE_S = 8.0
+PATIENCE_S = 15.0
 """Silence after which a living owner counts as hung. Its death is seen at once, without this."""
 
 ARMED_S = 60.0
