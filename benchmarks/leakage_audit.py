@@ -211,7 +211,7 @@ def measure(world: LeakageWorld, points: int, dimension: int, place: Path) -> in
         kept = seconds <= allowed and megabytes <= BAR_MB
         missed |= not (exact and kept)
         print(
-            f"{what}: {seconds:.1f} s, {points / seconds:,.0f} points/s ({processor:.1f} s of its own "
+            f"{what}: {seconds:.1f} s, {points / seconds:,.0f} points/s ({processor:.1f} s "
             f"on a processor), {megabytes:.0f} MB, "
             f"{len(found)} found of {len(planted)}: {'exact' if exact else 'WRONG'}, "
             f"{'kept' if kept else 'MISSED'} (bar {allowed:.0f} s, {BAR_MB:.0f} MB)"
