@@ -136,6 +136,8 @@ class Lease:
                 actual=said.decode() or "nothing",
                 next_step=f"read {self.log}",
             )
+        # On a busy machine it may have taken longer to come up than it is patient.
+        self._beat()
         if self._beating is None:
             self._beating = threading.Thread(target=self._keep_beating, daemon=True, name="lease")
             self._beating.start()
