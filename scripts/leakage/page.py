@@ -37,7 +37,7 @@ def write_page(report: Report, directory: Path) -> Path:
         leaked_points=sum(report.kinds.values()),
         most_shown=SHOWN,
         findings_file=FINDINGS_FILE,
-        directory=directory.name,
+        directory=directory,
     )
     path = directory / PAGE_FILE
     path.write_text(page, encoding="utf-8")
