@@ -86,7 +86,7 @@ soak-scenarios: setup ## run the playbooks' scenarios SCENARIOS times (20): none
 
 .PHONY: alert-summary
 alert-summary: venv ## what fired since yesterday 18:00, and what it led to (PROMETHEUS_URL, ALERTMANAGER_URL)
-	$(call told,$(BIN)/python scripts/alert_summary.py $(ARGS),(2 Prometheus or Alertmanager does not answer; 4 a setting is missing or wrong))
+	$(call told,$(BIN)/python -m scripts.alert_summary $(ARGS),(2 Prometheus or Alertmanager does not answer; 4 a setting is missing or wrong))
 
 .PHONY: lint
 lint: venv-dev ## ruff, formatting and mypy --strict

@@ -14,7 +14,7 @@ cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly venv=.venv
 readonly stamp=$venv/ragdrill-stamp      # written last: an environment with it is complete
 readonly marker=$venv/ragdrill-installing  # there while an install is under way or was cut off
-readonly known_extras="dev containers eval"
+readonly known_extras="dev containers eval gpu"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() {

@@ -382,7 +382,7 @@ def _touched(connection: psycopg.Connection, statement: str, claims: str) -> str
         connection.rollback()
         return ""
     # Without a row count it is a statement about the rules, and it went through.
-    return f"{touched} rows" if touched > 0 else "" if touched == 0 else "done"
+    return "done" if touched < 0 else f"{touched} rows" if touched else ""
 
 
 def _digest(admin: psycopg.Connection, tenant: str) -> dict[str, str]:
@@ -395,8 +395,6 @@ def _digest(admin: psycopg.Connection, tenant: str) -> dict[str, str]:
         ).format(sql.Identifier(schema, name))
         row = admin.execute(query, (tenant,)).fetchone()
         found[f"{schema}.{name}"] = str(row[0]) if row else ""
-    rules = admin.execute(
-        "SELECT md5(string_agg(p::text, '|' ORDER BY p::text)) FROM pg_policies p"
-    )
-    found["policies"] = str((rules.fetchone() or [""])[0])
+    rules = "SELECT md5(string_agg(p::text, '|' ORDER BY p::text)) FROM pg_policies p"
+    found["policies"] = str((admin.execute(rules).fetchone() or [""])[0])
     return found

@@ -24,6 +24,10 @@ NOT_IMPORTED: dict[str, str] = {
 """Declared and imported by nobody here, each with its reason."""
 
 
+ELSEWHERE = {"pynvml": "nvidia-ml-py"}
+"""Modules of extras that need not be installed here, with what brings them."""
+
+
 def _name(requirement: str) -> str:
     head = re.match(r"[A-Za-z0-9._-]+", requirement)
     assert head, requirement
@@ -62,12 +66,12 @@ def _product() -> list[Path]:
 
 def test_the_product_imports_only_what_is_declared() -> None:
     providers = packages_distributions()
-    optional = EXTRAS["containers"] | EXTRAS["eval"]
+    optional = EXTRAS["containers"] | EXTRAS["eval"] | EXTRAS["gpu"]
     undeclared = {
         f"{path}: {name}"
         for path in _product()
         for name in _foreign(path)
-        if not {_normal(dist) for dist in providers.get(name, [name])} & (DECLARED | optional)
+        if not {_normal(dist) for dist in providers.get(name, [ELSEWHERE.get(name, name)])} & (DECLARED | optional)
     }
     assert not undeclared, "declare it in pyproject.toml: " + ", ".join(sorted(undeclared))
 
@@ -80,7 +84,7 @@ def test_the_tests_import_only_what_is_declared() -> None:
         for path in checkout.python_files()
         if path.parts[0] in layers.ANYTHING
         for name in _foreign(path) - OWN_HELPERS
-        if not {_normal(dist) for dist in providers.get(name, [name])} & everything
+        if not {_normal(dist) for dist in providers.get(name, [ELSEWHERE.get(name, name)])} & everything
     }
     assert not undeclared, ", ".join(sorted(undeclared))
 
