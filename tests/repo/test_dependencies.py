@@ -28,6 +28,9 @@ ELSEWHERE = {"pynvml": "nvidia-ml-py"}
 """Modules of extras that need not be installed here, with what brings them."""
 
 
+PROVIDERS = packages_distributions()
+
+
 def _name(requirement: str) -> str:
     head = re.match(r"[A-Za-z0-9._-]+", requirement)
     assert head, requirement
@@ -64,35 +67,38 @@ def _product() -> list[Path]:
     ]
 
 
+def _brought_by(module: str) -> set[str]:
+    """Return the distributions that bring a module."""
+    installed = PROVIDERS.get(module, [ELSEWHERE.get(module, module)])
+    return {_normal(distribution) for distribution in installed}
+
+
 def test_the_product_imports_only_what_is_declared() -> None:
-    providers = packages_distributions()
     optional = EXTRAS["containers"] | EXTRAS["eval"] | EXTRAS["gpu"]
     undeclared = {
         f"{path}: {name}"
         for path in _product()
         for name in _foreign(path)
-        if not {_normal(dist) for dist in providers.get(name, [ELSEWHERE.get(name, name)])} & (DECLARED | optional)
+        if not _brought_by(name) & (DECLARED | optional)
     }
     assert not undeclared, "declare it in pyproject.toml: " + ", ".join(sorted(undeclared))
 
 
 def test_the_tests_import_only_what_is_declared() -> None:
-    providers = packages_distributions()
     everything = DECLARED.union(*EXTRAS.values())
     undeclared = {
         f"{path}: {name}"
         for path in checkout.python_files()
         if path.parts[0] in layers.ANYTHING
         for name in _foreign(path) - OWN_HELPERS
-        if not {_normal(dist) for dist in providers.get(name, [ELSEWHERE.get(name, name)])} & everything
+        if not _brought_by(name) & everything
     }
     assert not undeclared, ", ".join(sorted(undeclared))
 
 
 def test_what_is_declared_is_used_or_has_a_reason() -> None:
-    providers = packages_distributions()
     modules: dict[str, set[str]] = {}
-    for module, distributions in providers.items():
+    for module, distributions in PROVIDERS.items():
         for distribution in distributions:
             modules.setdefault(_normal(distribution), set()).add(module)
     named = {name for path in checkout.python_files() for name in _foreign(path)}
