@@ -91,17 +91,21 @@ def unanswered(stack: Stack, target: TargetFile) -> dict[str, str]:
 
 
 def mark(target: TargetFile) -> str:
-    """Return a digest of the target's token; empty for a target without one."""
+    """Return a digest of the target's token and of where its stores are; empty without a token.
+
+    The addresses are in it so that nobody is excused whose file has come to name another place.
+    """
     if target.target.challenge_env is None:
         return ""
-    return hashlib.sha256(_token(target).encode()).hexdigest()
+    places = sorted((role, target.roles[role].url) for role in STORES if role in target.roles)
+    return hashlib.sha256(json.dumps([_token(target), places]).encode()).hexdigest()
 
 
 def _wiped_by_the_drill(target: TargetFile) -> frozenset[str]:
     """The stores that can't answer because the drill that is resumed (``DRILL_RESUME``) wiped them.
 
     Its run says so with the name of the target and the mark of the token that was answered then;
-    for another target or token nobody is excused.
+    for another target, token or address nobody is excused.
     """
     resumed = os.environ.get("DRILL_RESUME")
     if not resumed:

@@ -186,3 +186,27 @@ def test_when_all_that_could_answer_was_wiped_all_are_asked(
     monkeypatch.setenv("DRILL_RESUME", str(tmp_path))
     stack = attached("run", tmp_path, staging)
     assert set(challenge.unanswered(stack, staging)) == {"vectordb"}
+
+
+def test_a_resumed_drill_excuses_the_store_it_wiped_and_no_other_place(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACED", TOKEN)
+    monkeypatch.setenv("DRILL_RESUME", str(tmp_path))
+
+    def file(metadata: str) -> TargetFile:
+        roles = {"vectordb": {"url": url}, "metadata": {"url": metadata}}
+        return TargetFile.model_validate(
+            {"target": {"driver": "attach", "challenge_env": "PLACED"}, "roles": roles}
+        )
+
+    drilled, moved = (file(f"postgresql://nobody@127.0.0.{n}:9/rag") for n in (1, 2))
+    wiped = {"target": "reference", "mark": challenge.mark(drilled), "roles": ["metadata"]}
+    (tmp_path / "drill.json").write_text(json.dumps({"facts": {"wiped": wiped}}))
+    assert not challenge.unanswered(attached("run", tmp_path, drilled), drilled)
+    assert set(challenge.unanswered(attached("run", tmp_path, moved), moved)) == {"metadata"}
+    monkeypatch.setenv("PLACED", TOKEN + "-2")
+    assert set(challenge.unanswered(attached("run", tmp_path, drilled), drilled)) == {
+        "vectordb",
+        "metadata",
+    }
