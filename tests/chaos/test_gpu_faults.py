@@ -13,13 +13,14 @@ from harness.core.errors import NotAllowed, UsageError
 from harness.drivers.base import Endpoint
 from harness.drivers.embedded.stack import EmbeddedStack
 
-SLUGS = ("gpu-device-lost", "gpu-throttled")
+EXAMPLES: dict[str, dict[str, object]] = {"gpu-device-lost": {}, "gpu-throttled": {}}
+SLUGS = sorted(EXAMPLES)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slug", SLUGS)
 def test_a_gpu_fault_lands_and_heals(slug: str, fault_stack: EmbeddedStack) -> None:
-    landed = round_trip(make_fault(slug), fault_stack)
+    landed = round_trip(make_fault(slug, **EXAMPLES[slug]), fault_stack)
     assert landed.seen["stand-in"] == "no GPU was touched"
 
 
