@@ -201,7 +201,8 @@ def test_every_target_is_scraped_but_the_idle_colour(stack: EmbeddedStack) -> No
         targets = http.request("GET", url).json()["data"]["activeTargets"]
         return {target["labels"]["instance"]: target["health"] for target in targets}
 
-    jobs = ("gateway-blue", "embed", "rerank", "vectordb", "objectstore")
+    services = ("gateway-blue", "embed", "rerank", "vectordb", "auth", "objectstore")
+    jobs = (*services, "exporter", "gpu", "logs", "logship")
     expected = {**dict.fromkeys(jobs, "up"), "gateway-green": "down"}
     assert eventually(lambda: health() == expected, 15), health()
 
