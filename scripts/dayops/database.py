@@ -19,6 +19,13 @@ MAINTENANCE = "postgres"
 PREVIOUS_SUFFIX = "_before_restore"
 FRESH_SUFFIX = "_restoring"
 _QUIET_S = 20.0
+_LISTS = frozenset(
+    {
+        *("search_path", "temp_tablespaces", "unix_socket_directories"),
+        *("local_preload_libraries", "session_preload_libraries", "shared_preload_libraries"),
+    }
+)
+"""Settings that are lists of names (PostgreSQL: GUC_LIST_QUOTE)."""
 
 
 class Live:
@@ -149,7 +156,7 @@ class Live:
     def _settings(
         self, origin: psycopg.Connection[Any], live: psycopg.Connection[Any], database: str
     ) -> None:
-        """Rights on the database and settings of it, which no dump of its content has."""
+        """Rights on the database, its settings and comment, which no dump of its content has."""
         rights = origin.execute(
             "SELECT pg_get_userbyid(grantee), grantee = 0, privilege_type, is_grantable"
             " FROM pg_database, aclexplode(datacl) WHERE datname = %s",
@@ -173,9 +180,21 @@ class Live:
             [database],
         ).fetchall():
             name, _, value = setting.partition("=")
+            # A list is stored as it was quoted; quoted again it would be one long name.
+            given = sql.SQL(value) if name in _LISTS else sql.Literal(value)
             live.execute(
                 sql.SQL("ALTER DATABASE {} SET {} TO {}").format(
-                    sql.Identifier(self.fresh), sql.Identifier(name), sql.Literal(value)
+                    sql.Identifier(self.fresh), sql.Identifier(name), given
+                )
+            )
+        (said,) = origin.execute(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",
+            [database],
+        ).fetchone() or (None,)
+        if said is not None:
+            live.execute(
+                sql.SQL("COMMENT ON DATABASE {} IS {}").format(
+                    sql.Identifier(self.fresh), sql.Literal(said)
                 )
             )
 

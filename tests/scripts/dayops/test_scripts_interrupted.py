@@ -102,6 +102,28 @@ class Place:
         assert row is not None
         return int(row[0])
 
+    def describe_the_database(self) -> None:
+        with psycopg.connect(self.stack.credentials("metadata")["admin_dsn"]) as connection:
+            name = psycopg.sql.Identifier(connection.info.dbname)
+            for text in (
+                "COMMENT ON DATABASE {} IS 'of the operator''s'",
+                'ALTER DATABASE {} SET search_path TO "$user", public',
+                "ALTER DATABASE {} SET statement_timeout TO '5min'",
+            ):
+                connection.execute(psycopg.sql.SQL(text).format(name))
+
+    def about_the_database(self) -> tuple[Any, ...]:
+        """Comment, settings and rights: what a dump of the content does not have."""
+        query = (
+            "SELECT shobj_description(d.oid, 'pg_database'), datacl::text, s.setconfig"
+            " FROM pg_database d LEFT JOIN pg_db_role_setting s"
+            " ON s.setdatabase = d.oid AND s.setrole = 0 WHERE datname = current_database()"
+        )
+        with psycopg.connect(self.stack.credentials("metadata")["admin_dsn"]) as connection:
+            found = connection.execute(query).fetchone()
+        assert found is not None and all(found)
+        return found
+
     def note(self, text: str) -> None:
         with psycopg.connect(self.stack.credentials("metadata")["admin_dsn"]) as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS notes (text text)")
@@ -117,6 +139,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         made = Place(stack, where / "tmp")
         made.write(0, POINTS)
         made.note("first")
+        made.describe_the_database()
         yield made
         made.vectors.close()
     finally:
@@ -211,7 +234,7 @@ MOMENTS: list[dict[str, Any]] = [
 def test_a_restore_killed_at_any_moment_is_finished_by_the_next_and_may_be_run_twice(
     place: Place,
 ) -> None:
-    saved, rows = place.digest(), place.rows()
+    saved, rows, about = place.digest(), place.rows(), place.about_the_database()
     vectors, metadata = taken(place.run(VECTORS)), taken(place.run(METADATA))
     order = ("--date", vectors[:10], "--backup", vectors, "--backup", metadata)
     for number, moment in enumerate(MOMENTS):
@@ -228,6 +251,7 @@ def test_a_restore_killed_at_any_moment_is_finished_by_the_next_and_may_be_run_t
         assert ran.exit_code in (0, 5), ran.told
         assert place.digest() == saved
         assert place.rows() == rows
+        assert place.about_the_database() == about
     names = [each.name for each in place.vectors.get_collections().collections]
     assert not [name for name in names if name.startswith("ragdrill-")]
 
