@@ -110,7 +110,7 @@ class ClockSkew(SettingsFault):
 def _runs_on_python(stack: Stack, role: str) -> bool:
     pids = visible(stack).pids(role)
     try:
-        return bool(pids) and Path(f"/proc/{min(pids)}/exe").readlink().name.startswith("python")
+        return bool(pids) and Path(f"/proc/{pids[0]}/exe").readlink().name.startswith("python")
     except OSError:
         return False
 

@@ -71,13 +71,13 @@ class CpuStarvation(RoleFault):
         hierarchy = None if self.how == "load" else cpu_hierarchy()
         if hierarchy is None:
             workers = max(1, round(1 / self.share) - 1)
-            cpus = sorted(os.sched_getaffinity(min(pids))) * workers
+            cpus = sorted(os.sched_getaffinity(pids[0])) * workers
             running = companion.start("hog", stack.run_id, {"cpus": cpus, "nice": 0})
             notes.write(how="load", companion=running, workers=len(cpus))
             return
         group = self._group(stack.run_id)
         assert group is not None
-        notes.write(how="quota", home=str(hierarchy.path_of(min(pids))))
+        notes.write(how="quota", home=str(hierarchy.path_of(pids[0])))
         group.make(self.share)
         self._gather(stack, group)
 

@@ -63,7 +63,7 @@ def settings_of(stack: Stack, role: str) -> dict[str, str]:
     if not pids:
         return {}
     try:
-        raw = Path(f"/proc/{min(pids)}/environ").read_bytes()
+        raw = Path(f"/proc/{pids[0]}/environ").read_bytes()
     except OSError:
         return {}
     pairs = (item.partition(b"=") for item in raw.split(b"\0") if b"=" in item)

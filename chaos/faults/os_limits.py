@@ -58,7 +58,7 @@ class LimitFault(RoleFault):
         pids = visible(stack).pids(self.role)
         if not pids:
             raise TargetError(f"{self.role} is down, so there is nothing to limit.")
-        original = resource.prlimit(min(pids), self.limit)
+        original = resource.prlimit(pids[0], self.limit)
         goal = min(self.wanted(pid) for pid in pids)
         self.notes(stack).write(soft=original[0], hard=original[1], goal=goal)
         self._apply(stack, goal)

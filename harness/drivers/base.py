@@ -148,7 +148,7 @@ class ProcessIds(Protocol):
     """The processes of roles run on this machine and can be looked at through /proc."""
 
     def pids(self, role: str) -> tuple[int, ...]:
-        """The living processes of the role, children included; empty while it is down."""
+        """The living processes of the role, its own first, then its children; none while down."""
         ...
 
     def settle(self, role: str) -> None:

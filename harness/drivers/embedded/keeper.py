@@ -223,7 +223,12 @@ class Keeper:
         return {"ok": True}
 
     def op_tree(self, _: socket.socket, name: str) -> Reply:
-        return {"ok": True, "pids": sorted(row.pid for row in self._named(name).tree())}
+        service = self._named(name)
+        # Its own process first: the lowest number may be a child's once numbers began anew.
+        pids = sorted(
+            (row.pid for row in service.tree()), key=lambda pid: (pid != service.pid, pid)
+        )
+        return {"ok": True, "pids": pids}
 
     def op_signal(self, _: socket.socket, name: str, number: int, tree: bool = True) -> Reply:
         service = self._named(name)

@@ -192,7 +192,7 @@ class KeeperClient:
         return bool(self.services().get(name, {}).get("running"))
 
     def tree(self, name: str) -> list[int]:
-        """The pids of a process and all below it."""
+        """The pids of a process and all below it, its own first."""
         pids: list[int] = self.call("tree", name=name)["pids"]
         return pids
 

@@ -116,6 +116,12 @@ def family(keeper: KeeperClient) -> list[int]:
     return keeper.tree("family")
 
 
+def test_a_tree_begins_with_the_process_itself(keeper: KeeperClient) -> None:
+    pids = family(keeper)
+    assert pids[0] == keeper.services()["family"]["pid"]
+    assert pids[1:] == sorted(pids[1:])
+
+
 def test_kill_takes_children_that_moved_to_another_session(keeper: KeeperClient) -> None:
     pids = family(keeper)
     keeper.kill("family")
