@@ -21,7 +21,7 @@ def error_incident(*causes: Cause) -> Incident:
     return Incident(causes=causes, alert=ALERT, objective=Errors(MOST), playbook=ERRORS.slug)
 
 
-@conformance("playbook/errors", since="0.2")
+@conformance("playbook/errors", since="0.2", profiles=("full",))
 @needs("read", "write", "fault", "restart", roles=ROLES)
 @pytest.mark.timing
 @pytest.mark.timeout(420)

@@ -79,6 +79,14 @@ def load_catalogue() -> list[Defect]:
     return found
 
 
+def part_of_the_day(defects: list[Defect], share: int, day: int) -> list[Defect]:
+    """Return every ``share``-th defect, beginning with another one each ``day``.
+
+    All of them have been tried after ``share`` days in a row.
+    """
+    return [defect for number, defect in enumerate(defects) if (number + day) % share == 0]
+
+
 def run_with(defect: Defect | None, cases: list[str], directory: Path, timeout_s: float) -> Outcome:
     """Run ``cases`` with the defect switched on; the outcome is that of the first case.
 

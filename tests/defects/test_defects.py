@@ -10,9 +10,18 @@ from pathlib import Path
 import pytest
 
 from harness.core.locks import locked
-from tests.defects.defect import CHECKOUT, Defect, caught, load_catalogue, run_with
+from tests.defects.conftest import DAY, SHARE
+from tests.defects.defect import (
+    CHECKOUT,
+    Defect,
+    caught,
+    load_catalogue,
+    part_of_the_day,
+    run_with,
+)
 
-DEFECTS = load_catalogue()
+ALL = load_catalogue()
+DEFECTS = part_of_the_day(ALL, int(os.environ[SHARE]), int(os.environ[DAY]))
 TIMEOUT_S = 400.0
 TIMED = ("slo/", "playbook/")
 
@@ -23,6 +32,12 @@ def matrix() -> Path:
     directory = CHECKOUT / "runs" / os.environ["RAGDRILL_DEFECTS_RUN"] / "defects"
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+@pytest.mark.parametrize("share", [1, 2, 3, 7])
+def test_every_defect_has_its_day(share: int) -> None:
+    days = [part_of_the_day(ALL, share, 740_000 + day) for day in range(share)]
+    assert sorted(d.name for day in days for d in day) == sorted(d.name for d in ALL)
 
 
 @pytest.mark.timeout(4 * TIMEOUT_S)
