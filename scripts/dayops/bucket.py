@@ -62,7 +62,14 @@ class Bucket:
             region=environment["AWS_REGION"],
             http_client=urllib3.PoolManager(
                 timeout=urllib3.Timeout(connect=5, read=timeout_s),
-                retries=urllib3.Retry(total=2, backoff_factor=0.3, status_forcelist=[502, 503]),
+                # A store that has just come back says InternalError until its disks are there.
+                retries=urllib3.Retry(
+                    total=5,
+                    connect=2,
+                    read=2,
+                    backoff_factor=0.3,
+                    status_forcelist=[500, 502, 503, 504],
+                ),
             ),
         )
 

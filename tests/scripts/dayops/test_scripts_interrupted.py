@@ -121,7 +121,7 @@ class Place:
         )
         with psycopg.connect(self.stack.credentials("metadata")["admin_dsn"]) as connection:
             found = connection.execute(query).fetchone()
-        assert found is not None and all(found)
+        assert found is not None and found[0] and found[2], "described by the fixture"
         return found
 
     def note(self, text: str) -> None:
