@@ -30,7 +30,7 @@ class GracefulStop(RoleFault):
 
     def prove(self, stack: Stack, before: dict[str, Any]) -> Proof:
         """Connections are refused where the role answered before, and nothing had to be killed."""
-        seen = self.look(stack)
+        seen = self.look_until_refused(stack)
         ok = seen.outcome == "refused" and before["outcome"] == "answered"
         told: dict[str, Any] = {"before": before["outcome"], "now": seen.outcome}
         if isinstance(stack, ProcessIds):

@@ -33,7 +33,7 @@ class KillRole(RoleFault):
 
         A role that was asked to stop had time to flush what a crash would have lost.
         """
-        seen = self.look(stack)
+        seen = self.look_until_refused(stack)
         ok = seen.outcome == "refused" and before["outcome"] == "answered"
         told: dict[str, Any] = {"before": before["outcome"], "now": seen.outcome}
         if isinstance(stack, ProcessIds):

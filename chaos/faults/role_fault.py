@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,10 @@ from chaos.faults.probe import Look, look
 from harness.core.errors import NotAllowed, UsageError
 from harness.core.registry import ROLES
 from harness.drivers.base import Kill, Pause, ProcessIds, Restart, Stack, Volume
+
+# A command that ends a role may return before the role is gone; its sockets then still reset.
+GONE_WITHIN_S = 3.0
+_LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,13 @@ class RoleFault(Fault):
         """Probe the role directly."""
         endpoint = stack.endpoint(self.role)
         return look(endpoint.host, endpoint.port, self.role, timeout=1.5)
+
+    def look_until_refused(self, stack: Stack) -> Look:
+        """Probe the role directly until it refuses, or as it still is after ``GONE_WITHIN_S``."""
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while (seen := self.look(stack)).outcome != "refused" and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_S)
+        return seen
 
     def notes(self, stack: Stack) -> Notes:
         """What this fault remembers for its undo."""

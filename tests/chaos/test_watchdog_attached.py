@@ -38,11 +38,13 @@ def target_of(place: Path, port: int) -> TargetFile:
     pid = shlex.quote(f"{place}/server.pid")
     python, script = shlex.quote(sys.executable), shlex.quote(f"{place}/server.py")
     start = f"setsid {python} {script} {port} >/dev/null 2>&1 & echo $! > {pid}"
+    # As some service managers do: back before the role is gone.
+    stop = f"( sleep 0.3; kill $(cat {pid}) ) >/dev/null 2>&1 &"
     return TargetFile.model_validate(
         {
             "target": {"name": "staging", "driver": "attach", "allow": ["restart", "fault"]},
             "roles": {"pager": {"url": f"http://127.0.0.1:{port}"}},
-            "control": {"pager": {"start": start, "stop": f"kill $(cat {pid})"}},
+            "control": {"pager": {"start": start, "stop": stop}},
         }
     )
 
