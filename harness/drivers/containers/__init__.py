@@ -1,0 +1,1 @@
+"""The containers driver: a stack of containers, each role from an image."""
