@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -13,6 +13,9 @@ from reports.wording import duration, offset, quantity
 
 _CHARACTER = 6.4
 """Units that a character of chart text takes at 11.5 units, on average, on the wide side."""
+
+_NO_LOAD_PLOT = 24
+"""Height of an arm in which nobody asked anything: room for the fault's name, and no scale."""
 
 _MARKS = {"condition": "ring", "action": "diamond", "effect": "up", "undo": "diamond"}
 
@@ -37,6 +40,11 @@ _FRAMES = {
 def draw(scenario: Scenario, key: str, size: str) -> Markup:
     """Return the drawing in ``size`` wide or narrow; ``key`` is unique in the page."""
     frame = _FRAMES[size]
+    y_values = [sample.seconds for arm in scenario.arms for sample in arm.samples]
+    if not y_values:
+        frame = replace(frame, plot=_NO_LOAD_PLOT)
+    elif scenario.limit is not None:
+        y_values.append(scenario.limit)
     heights = [_height(arm, frame) for arm in scenario.arms]
     svg = Svg(
         frame.width,
@@ -46,9 +54,6 @@ def draw(scenario: Scenario, key: str, size: str) -> Markup:
         describe(scenario),
     )
     x = Scale(scenario.start, scenario.end, frame.left, frame.width - frame.right)
-    y_values = [sample.seconds for arm in scenario.arms for sample in arm.samples]
-    if scenario.limit is not None:
-        y_values.append(scenario.limit)
     step = time_step((scenario.end - scenario.start) / ((frame.width - frame.left) / 75))
     first = -(-scenario.start // step)
     ticks = [
@@ -80,15 +85,16 @@ def describe(scenario: Scenario) -> str:
     said = []
     for arm in scenario.arms:
         highest = max((p.p95 for p in arm.points if p.p95 is not None), default=None)
-        text = f"Arm {arm.name}: {len(arm.samples):,} requests"
+        text = f"Arm {arm.name}: {f'{len(arm.samples):,}' if arm.samples else 'no'} requests"
         if highest is not None:
             text += f", sliding p95 at most {duration(highest)}"
         failed = sum(1 for sample in arm.samples if not sample.ok)
         text += f", {failed:,} failed" if failed else ""
         if arm.recovered is not None:
             how = "with the fault still on" if arm.recovered_under_fault else "after it was undone"
-            text += f", back at the objective {offset(arm.recovered)} {how}"
-        elif scenario.limit is not None and arm.faults:
+            what = "back at the objective" if scenario.limit is not None else "no more failures from"
+            text += f", {what} {offset(arm.recovered)} {how}"
+        elif scenario.limit is not None and arm.faults and arm.samples:
             text += ", not seen to come back to the objective"
         said.append(text + ".")
     return " ".join(said)
@@ -118,19 +124,22 @@ def _draw_arm(
     svg.text(left, top + 14, f"{arm.name} arm", "arm")
     _phases(svg, x, arm.phases, top + 22)
     upper, lower = top + 44, top + 44 + frame.plot
-    y = latency_scale(y_values, lower, upper)
     bottom = lower + _height(arm, frame) - 44 - frame.plot - 12
     for tick in ticks:
         svg.line(x(tick), upper, x(tick), bottom, "grid")
-    for value in y.ticks(4):
+    y = latency_scale(y_values, lower, upper) if y_values else None
+    for value in y.ticks(4) if y else ():
         svg.line(left, y(value), right, y(value), "grid")
         svg.text(left - 6, y(value) + 4, duration(value, 3), "tick", "end")
     for span in arm.faults:
-        _fault(svg, x, span, upper, lower, frame)
+        # What is slow lies at the head, what was refused at once at the foot.
+        named_at = upper + 14 if _mostly_failed(arm, span) else lower - 6
+        _fault(svg, x, span, upper, lower, named_at, frame)
     svg.rect(left, upper, right - left, lower - upper, "frame")
-    _samples(svg, x, y, arm, frame)
-    if scenario.limit is not None:
-        _objective(svg, y, scenario.limit, left, right)
+    if y:
+        _samples(svg, x, y, arm, frame)
+        if scenario.limit is not None:
+            _objective(svg, y, scenario.limit, left, right)
     below = lower
     if arm.any_failed:
         _failures(svg, x, arm, below + 4, frame)
@@ -161,7 +170,14 @@ def _phases(svg: Svg, x: Scale, phases: tuple[Span, ...], top: float) -> None:
             svg.text(start + 5, top + 12.5, span.what, "tick")
 
 
-def _fault(svg: Svg, x: Scale, span: Span, upper: float, lower: float, frame: _Frame) -> None:
+def _mostly_failed(arm: Arm, span: Span) -> bool:
+    inside = [sample.ok for sample in arm.samples if span.start <= sample.t <= span.to]
+    return inside.count(False) * 2 > len(inside)
+
+
+def _fault(
+    svg: Svg, x: Scale, span: Span, upper: float, lower: float, named_at: float, frame: _Frame
+) -> None:
     start, end = x(span.start), x(span.to)
     svg.rect(start, upper, end - start, lower - upper, "fault")
     svg.rect(start, upper, end - start, lower - upper, "hatch", fill="url(#hatch)")
@@ -169,8 +185,7 @@ def _fault(svg: Svg, x: Scale, span: Span, upper: float, lower: float, frame: _F
     words = f"fault on: {span.what}"
     if len(words) * _CHARACTER > room:
         words = "fault on"
-    # At the foot: what is slow lies at the head.
-    svg.text(start + 5, lower - 6, words, "label")
+    svg.text(start + 5, named_at, words, "label")
 
 
 def _samples(svg: Svg, x: Scale, y: Scale, arm: Arm, frame: _Frame) -> None:

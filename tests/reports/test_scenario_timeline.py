@@ -159,3 +159,27 @@ def test_without_a_latency_objective_it_is_the_failures_that_have_to_end(tmp_pat
     assert control.recovered is not None and control.recovered > 90
     drawn = str(timeline.draw(found, "one", "wide"))
     assert "errors over" in drawn and "p95 back" not in drawn
+    assert "no more failures from" in timeline.describe(found)
+
+
+def test_arms_that_nobody_asked_anything_get_no_scale_of_latencies(both: Scenario) -> None:
+    silent = replace(
+        both, arms=tuple(replace(arm, samples=(), points=(), recovered=None) for arm in both.arms)
+    )
+    drawn = str(timeline.draw(silent, "one", "wide"))
+    assert "objective" not in drawn and ">500 ms<" not in drawn
+    assert drawn.count("fault on:") == 2, "what was broken is still named"
+    assert timeline.describe(silent) == "Arm treated: no requests. Arm control: no requests."
+
+
+def test_the_faults_name_keeps_clear_of_requests_that_were_refused_at_once(
+    both: Scenario,
+) -> None:
+    treated, control = both.arms
+    samples = tuple(replace(sample, ok=False) for sample in treated.samples)
+    refused = replace(both, arms=(replace(treated, samples=samples), control))
+    heights = [
+        [float(y) for y in re.findall(r'y="([0-9.]+)"[^>]*>fault on:', str(drawn))]
+        for drawn in (timeline.draw(both, "one", "wide"), timeline.draw(refused, "one", "wide"))
+    ]
+    assert heights[1][0] < heights[0][0]
