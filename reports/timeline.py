@@ -92,7 +92,8 @@ def describe(scenario: Scenario) -> str:
         text += f", {failed:,} failed" if failed else ""
         if arm.recovered is not None:
             how = "with the fault still on" if arm.recovered_under_fault else "after it was undone"
-            what = "back at the objective" if scenario.limit is not None else "no more failures from"
+            back = scenario.limit is not None
+            what = "back at the objective" if back else "no more failures from"
             text += f", {what} {offset(arm.recovered)} {how}"
         elif scenario.limit is not None and arm.faults and arm.samples:
             text += ", not seen to come back to the objective"
