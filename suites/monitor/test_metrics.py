@@ -1,4 +1,4 @@
-"""monitor/latency-metric, monitor/runbook-link: what rules read is exported and explained."""
+"""monitor/latency-metric, monitor/runbook-link: what rules read is exported, watched, explained."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from harness.core.run import CHECKOUT
 from harness.drivers.base import Stack
 
 LATENCY = "rag_gateway_query_latency_seconds"
+NOT_WATCHED = "RAG_Role_Not_Watched"
 SETTLED_S = 15.0
 
 
@@ -116,6 +117,31 @@ def test_rules_read_what_is_exported(stack: Stack, rules: Rules, evidence: Evide
 def _transient(wrong: dict[str, list[str]]) -> bool:
     """Whether all that is wrong is that something is absent, which may come yet."""
     return all("nothing exports" in each for found in wrong.values() for each in found)
+
+
+@conformance("monitor/alert-delivered", since="0.2")
+@needs("read", roles=["metrics"])
+def test_every_job_that_is_scraped_is_missed_when_it_goes(
+    stack: Stack, rules: Rules, evidence: Evidence
+) -> None:
+    """Every job that Prometheus scrapes MUST be one whose disappearance is an alert: a target that
+    is in no scrape configuration any more is neither up nor down."""
+    answer = httpx.get(
+        f"{stack.endpoint('metrics').url}/api/v1/targets", timeout=5, trust_env=False
+    ).json()
+    scraped = {target["labels"]["job"] for target in answer["data"]["activeTargets"]}
+    missed = {
+        value
+        for read in reads(rules.alert(NOT_WATCHED)["expr"])
+        for label, _, value in read.matched
+        if (read.name, read.function, label) == ("up", "absent", "job")
+    }
+    evidence.require(
+        "each job that is scraped is missed when it goes, and nothing else is",
+        scraped == missed,
+        expected=sorted(scraped),
+        actual=sorted(missed),
+    )
 
 
 @conformance("monitor/runbook-link", since="0.2")

@@ -1,4 +1,4 @@
-"""The alert summary goes on with nothing where a server does not answer: a quiet night, it seems."""
+"""The alert summary goes on with nothing where no server answers: it looks like a quiet night."""
 
 MODULE = "scripts.dayops.alert_history"
 CATCHES = "maintain/alert-summary::says_when_it_could_not_ask"
