@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import HarnessError, TargetError
-from harness.drivers.embedded.links import links, populate
-from harness.drivers.embedded.ports import HOST
-from harness.drivers.embedded.processes import Processes
+from harness.drivers.embedded.parts import Parts
 from harness.drivers.embedded.readiness import wait_ready
 
 LEAST_ROOM_BYTES = 300 * 1024 * 1024
@@ -45,7 +43,7 @@ def check_room(scratch: Path) -> None:
         )
 
 
-def boot(processes: Processes, progress: Progress) -> None:
+def boot(processes: Parts, progress: Progress) -> None:
     """Bring everything up; raises TargetError for the first part that fails.
 
     What had been started by then keeps running: the caller ends it.
@@ -73,11 +71,6 @@ def boot(processes: Processes, progress: Progress) -> None:
 
         return work
 
-    def connect() -> None:
-        state = processes.state
-        made = links(state.ports, state.absent)
-        populate(f"http://{HOST}:{state.ports['faultproxy']}", made)
-
     def migrate() -> None:
         report("migrate", "starting")
         processes.migrate()
@@ -102,7 +95,7 @@ def boot(processes: Processes, progress: Progress) -> None:
         if name not in processes.state.absent:
             steps.append(Step(name, needs.get(name, ()), start(name)))
             steps.append(Step(f"{name} ready", (name,), ready(name)))
-    steps.append(Step("links", ("faultproxy ready",), connect))
+    steps.append(Step("links", ("faultproxy ready",), processes.connect))
     steps.append(Step("migrate", ("metadata ready", "vectordb ready"), migrate))
     run_steps(steps, failed)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from harness.drivers.embedded.state import write_private
 
 # Live drills cannot wait for a scrape every 15 s.
 INTERVAL = "1s"
+KEY_FILE = "vectordb.key"
+"""Beside the configuration: what Prometheus shows the vector store."""
 
 
 @dataclass(frozen=True)
@@ -32,46 +34,16 @@ class Metrics:
         """Render the configuration, and the rules with shortened windows."""
         rules = self.directory / "rules"
         rules.mkdir(mode=0o700, exist_ok=True)
-        for name, text in shipped_rules().items():
-            (rules / name).write_text(scale_rules(text, self.time_scale))
-        write_private(self.directory / "vectordb.key", vectordb_key)
+        for name, text in scaled_rules(self.time_scale).items():
+            (rules / name).write_text(text)
+        write_private(self.directory / KEY_FILE, vectordb_key)
         write_private(
             self.directory / "prometheus.yml",
-            _render(
-                "prometheus",
-                "prometheus.yml.j2",
+            prometheus_config(
+                self._link,
                 self.time_scale,
-                interval=INTERVAL,
-                alertmanager=self._link("metrics-alerts") if self.alerts else None,
-                jobs=[
-                    {
-                        "name": "gateway",
-                        "targets": {
-                            "gateway-blue": self._link("metrics-gateway-blue"),
-                            "gateway-green": self._link("metrics-gateway-green"),
-                        },
-                    },
-                    {"name": "embed", "targets": {"embed": self._link("metrics-embed")}},
-                    {"name": "rerank", "targets": {"rerank": self._link("metrics-rerank")}},
-                    {
-                        "name": "vectordb",
-                        "key_file": "vectordb.key",
-                        "targets": {"vectordb": self._link("metrics-vectordb")},
-                    },
-                    {"name": "auth", "targets": {"auth": self._link("metrics-auth")}},
-                    {
-                        "name": "exporter",
-                        "targets": {"exporter": self._link("metrics-exporter")},
-                    },
-                    *(
-                        {"name": name, "targets": {name: self._link(f"metrics-{name}")}}
-                        for name in ("gpu", "logs", "logship")
-                    ),
-                    {
-                        "name": "objectstore",
-                        "targets": {"objectstore": f"{HOST}:{self.ports['objectstore-metrics']}"},
-                    },
-                ],
+                objectstore=f"{HOST}:{self.ports['objectstore-metrics']}",
+                alerts=self.alerts,
             ),
         )
 
@@ -83,14 +55,9 @@ class Metrics:
             str(binary.path),
             f"--config.file={self.directory / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.directory / 'data'}",
-            "--storage.tsdb.retention.time=7d",
             f"--web.listen-address={HOST}:{self.ports['metrics']}",
             "--web.enable-lifecycle",
-            # Alertmanager forgets an alert that it was not told of for four of these. Were that
-            # less than a restart of Prometheus takes, every alert would end with it.
-            "--rules.alert.resend-delay=5s",
-            f"--rules.alert.for-grace-period={scaled('10m', self.time_scale)}",
-            "--log.level=warn",
+            *prometheus_flags(self.time_scale),
         ]
 
 
@@ -135,6 +102,61 @@ class Alerts:
             return {}
         package = package_dir("tzdata")
         return {"ZONEINFO": str(package / "zoneinfo") if package else ""}
+
+
+def prometheus_flags(time_scale: float) -> list[str]:
+    """What Prometheus is told on its command line, wherever it runs."""
+    return [
+        "--storage.tsdb.retention.time=7d",
+        # Alertmanager forgets an alert that it was not told of for four of these. Were that
+        # less than a restart of Prometheus takes, every alert would end with it.
+        "--rules.alert.resend-delay=5s",
+        f"--rules.alert.for-grace-period={scaled('10m', time_scale)}",
+        "--log.level=warn",
+    ]
+
+
+def scaled_rules(time_scale: float) -> dict[str, str]:
+    """The shipped rule files with shortened windows, by name."""
+    return {name: scale_rules(text, time_scale) for name, text in shipped_rules().items()}
+
+
+def prometheus_config(
+    link: Callable[[str], str], time_scale: float, *, objectstore: str | None, alerts: bool
+) -> str:
+    """What is scraped: ``link`` gives ``host:port`` of a link's fault proxy.
+
+    ``objectstore`` is where the object store exports figures, if it does; ``alerts`` whether there
+    is an Alertmanager.
+    """
+    ours = ("auth", "exporter", "gpu", "logs", "logship")
+    jobs = [
+        {
+            "name": "gateway",
+            "targets": {
+                f"gateway-{colour}": link(f"metrics-gateway-{colour}")
+                for colour in ("blue", "green")
+            },
+        },
+        {"name": "embed", "targets": {"embed": link("metrics-embed")}},
+        {"name": "rerank", "targets": {"rerank": link("metrics-rerank")}},
+        {
+            "name": "vectordb",
+            "key_file": KEY_FILE,
+            "targets": {"vectordb": link("metrics-vectordb")},
+        },
+        *({"name": name, "targets": {name: link(f"metrics-{name}")}} for name in ours),
+    ]
+    if objectstore is not None:
+        jobs.append({"name": "objectstore", "targets": {"objectstore": objectstore}})
+    return _render(
+        "prometheus",
+        "prometheus.yml.j2",
+        time_scale,
+        interval=INTERVAL,
+        alertmanager=link("metrics-alerts") if alerts else None,
+        jobs=jobs,
+    )
 
 
 def alertmanager_config(pager: str, scale: float) -> str:

@@ -37,21 +37,13 @@ class Edge:
         write_private(self.config, self.render(upstream_port))
 
     def render(self, upstream_port: int) -> str:
-        environment = Environment(
-            loader=FileSystemLoader(CONFIG / "nginx"),
-            undefined=StrictUndefined,
-            keep_trailing_newline=True,
-            autoescape=False,
-        )
-        return environment.get_template("nginx.conf.j2").render(
+        return nginx_config(
             # Its own place is the prefix, which unlike this path may hold no space.
             directory=".",
             # Workers of a root master become nobody otherwise, who may not enter our directories.
             user="root root" if os.geteuid() == 0 else "",
-            host=HOST,
-            port=self.port,
-            upstream_port=upstream_port,
-            problems=_PROBLEMS,
+            listen=f"{HOST}:{self.port}",
+            upstream=f"{HOST}:{upstream_port}",
         )
 
     def command(self, *extra: str) -> list[str]:
@@ -59,3 +51,19 @@ class Edge:
             *(str(nginx_bin()), "-p", f"{self.directory}/", "-c", "nginx.conf", "-e", "stderr"),
             *extra,
         ]
+
+
+def nginx_config(*, directory: str, user: str, listen: str, upstream: str) -> str:
+    """The shipped configuration: what comes to ``listen`` goes to ``upstream`` (``host:port``).
+
+    ``directory`` is where nginx may write; ``user`` its workers' user, empty for the caller's.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(CONFIG / "nginx"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    return environment.get_template("nginx.conf.j2").render(
+        directory=directory, user=user, listen=listen, upstream=upstream, problems=_PROBLEMS
+    )

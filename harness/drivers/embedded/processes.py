@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Mapping
@@ -9,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.errors import TargetError
-from harness.drivers.embedded import postgres
+from harness.drivers.embedded import postgres, procfs
 from harness.drivers.embedded.environment import python_module, service_environment
-from harness.drivers.embedded.keeper_client import KeeperClient
-from harness.drivers.embedded.links import EDGES, proxy_port_name
+from harness.drivers.embedded.keeper_client import KeeperClient, last_words
+from harness.drivers.embedded.links import EDGES, links, populate, proxy_port_name
 from harness.drivers.embedded.metrics import Alerts, Metrics
 from harness.drivers.embedded.nginx import Edge
 from harness.drivers.embedded.places import Binary, system_bin, toxiproxy_bin
@@ -127,14 +128,12 @@ class Processes:
 
     def migrate(self) -> None:
         """Run the deployment job; raises KeeperError with its last words when it fails."""
-        self.keeper.start(
-            "migrate",
-            python_module("refstack.gateway.migrate"),
-            env=service_environment(self.directory("migrate"), migration(self.context)),
-            cwd=self.directory("migrate"),
-            log=self.log("migrate"),
-        )
-        self.keeper.finish("migrate", _STEP_S)
+        migrate(self.keeper, self.directory("migrate"), self.log("migrate"), self.context)
+
+    def connect(self) -> None:
+        """Have the fault proxy make a proxy for each link."""
+        control = f"http://{HOST}:{self.port('faultproxy')}"
+        populate(control, links(self.state.ports, self.state.absent))
 
     # --- starting -----------------------------------------------------------------------------
 
@@ -164,6 +163,52 @@ class Processes:
 
     def stop(self, name: str) -> None:
         self.keeper.stop(name, self.spec(name).grace_s)
+
+    def kill(self, name: str) -> None:
+        self.keeper.kill(name)
+
+    def freeze(self, name: str) -> None:
+        self.keeper.signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        self.keeper.signal(name, signal.SIGCONT)
+
+    def wipe(self, name: str) -> None:
+        """Kill the process and delete its directory, whatever lies there."""
+        if self.keeper.is_running(name):
+            self.keeper.kill(name)
+        directory = self.scratch / name
+        if directory.exists():
+            shutil.rmtree(directory)
+        directory.mkdir(mode=0o700)
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def is_running(self, name: str) -> bool:
+        return self.keeper.is_running(name)
+
+    def ended(self, name: str) -> str | None:
+        """Why the process does not run; None while it does."""
+        described = self.keeper.services().get(name)
+        if described is None:
+            return "it was never started"
+        return None if described["running"] else f"it ended with status {described['exit_code']}"
+
+    def last_words(self, name: str) -> str:
+        described = self.keeper.services().get(name)
+        return "(it has no log)" if described is None else last_words(described)
+
+    def edge_workers(self) -> dict[int, int]:
+        """nginx's workers, pid to start time."""
+        master = self.keeper.services()["edge"]["pid"]
+        rows = (procfs.read_process(pid) for pid in self.keeper.tree("edge") if pid != master)
+        return {row.pid: row.start for row in rows if row is not None}
+
+    def switch_edge(self, colour: str) -> None:
+        self.edge.write(self.port(proxy_port_name(f"edge-{colour}")))
+        self.keeper.signal("edge", signal.SIGHUP, tree=False)
+
+    # --- how ----------------------------------------------------------------------------------
 
     def spec(self, name: str) -> Spec:
         """How the process is started; raises TargetError for a program that is not installed."""
@@ -205,6 +250,18 @@ class Processes:
         raise TargetError(
             f"There is no process named {name!r}.", expected=", ".join(PORT_NAMES), actual=name
         )
+
+
+def migrate(keeper: KeeperClient, directory: Path, log: Path, context: Context) -> None:
+    """Run the deployment job in ``directory``; raises KeeperError with its last words."""
+    keeper.start(
+        "migrate",
+        python_module("refstack.gateway.migrate"),
+        env=service_environment(directory, migration(context)),
+        cwd=directory,
+        log=log,
+    )
+    keeper.finish("migrate", _STEP_S)
 
 
 def _found(program: str) -> Binary:

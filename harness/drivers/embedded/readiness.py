@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 from harness.core.errors import TargetError
 from harness.drivers.embedded import http
-from harness.drivers.embedded.keeper_client import last_words
+from harness.drivers.embedded.parts import Parts
 from harness.drivers.embedded.ports import HOST
 from harness.drivers.embedded.postgres import ADMIN
-from harness.drivers.embedded.processes import Processes
 from harness.drivers.embedded.seaweed import BUCKET
 
 PROBE_S = 2.0
@@ -27,7 +26,7 @@ class NotReady(TargetError):
     """A process did not become ready in time, or died before."""
 
 
-def probe(processes: Processes, name: str) -> Probe:
+def probe(processes: Parts, name: str) -> Probe:
     """A probe of one process that keeps nothing open between calls."""
     if name == "metadata":
         return lambda: _postgres(processes)
@@ -46,7 +45,7 @@ def probe(processes: Processes, name: str) -> Probe:
     return ask
 
 
-def _postgres(processes: Processes) -> str | None:
+def _postgres(processes: Parts) -> str | None:
     import psycopg
 
     password = processes.secrets.values[f"{ADMIN}_password"]
@@ -58,7 +57,7 @@ def _postgres(processes: Processes) -> str | None:
     return None
 
 
-def _objectstore(processes: Processes) -> str | None:
+def _objectstore(processes: Parts) -> str | None:
     # Before it serves S3 at all, asking with a client that retries would only take time.
     http.request("GET", f"http://{HOST}:{processes.port('objectstore')}/healthz", timeout_s=PROBE_S)
     import minio
@@ -81,7 +80,7 @@ def _objectstore(processes: Processes) -> str | None:
 
 
 def wait_ready(
-    processes: Processes,
+    processes: Parts,
     name: str,
     timeout_s: float,
     cancelled: Callable[[], bool] = lambda: False,
@@ -101,26 +100,19 @@ def wait_ready(
         now = time.monotonic()
         if now >= life_check:
             life_check = now + _LIFE_CHECK_S
-            described = processes.keeper.services().get(name)
-            if described is None or not described["running"]:
-                ended = (
-                    "it was never started"
-                    if described is None
-                    else f"it ended with status {described['exit_code']}"
-                )
+            ended = processes.ended(name)
+            if ended is not None:
                 raise _not_ready(processes, name, "a running process", ended)
         if now - started > timeout_s:
             raise _not_ready(processes, name, f"ready within {timeout_s:g} s", str(reason))
         time.sleep(_PAUSE_S)
 
 
-def _not_ready(processes: Processes, name: str, expected: str, actual: str) -> NotReady:
+def _not_ready(processes: Parts, name: str, expected: str, actual: str) -> NotReady:
     log = processes.log(name)
-    described = processes.keeper.services().get(name)
-    words = "(it has no log)" if described is None else last_words(described)
     return NotReady(
         f"{name} is not ready.",
         expected=expected,
-        actual=f"{actual}\n  its log ends with:\n{words}",
+        actual=f"{actual}\n  its log ends with:\n{processes.last_words(name)}",
         next_step=f"read {log}; `ragdrill doctor` checks this machine",
     )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Mapping
 
 from harness.core.errors import TargetError
-from harness.drivers.embedded import http, procfs
-from harness.drivers.embedded.links import proxy_port_name
+from harness.drivers.embedded import http
+from harness.drivers.embedded.parts import Parts
 from harness.drivers.embedded.ports import HOST
-from harness.drivers.embedded.processes import Processes
 from harness.drivers.embedded.readiness import NotReady, wait_ready
 
 READY_S = 30.0
@@ -22,7 +20,7 @@ PROOFS = 10
 _OTHER = {"blue": "green", "green": "blue"}
 
 
-def roll(processes: Processes, settings: Mapping[str, str], *, back: bool = False) -> str:
+def roll(processes: Parts, settings: Mapping[str, str], *, back: bool = False) -> str:
     """Put a gateway with ``settings`` into service beside the old one, then retire that.
 
     Returns the new colour. With ``back``, ``settings`` are all of its overrides, else they are
@@ -35,7 +33,7 @@ def roll(processes: Processes, settings: Mapping[str, str], *, back: bool = Fals
     old_process, new_process = f"gateway-{old}", f"gateway-{new}"
     overrides = secrets.overrides.get(old_process, {})
     secrets.overrides[new_process] = dict(settings) if back else {**overrides, **settings}
-    if processes.keeper.is_running(new_process):
+    if processes.is_running(new_process):
         processes.stop(new_process)
     processes.start(new_process)
     try:
@@ -48,43 +46,31 @@ def roll(processes: Processes, settings: Mapping[str, str], *, back: bool = Fals
             actual=error.actual,
             next_step=error.next_step,
         ) from error
-    old_workers = edge_workers(processes)
+    old_workers = processes.edge_workers()
     try:
-        _switch(processes, new)
+        processes.switch_edge(new)
         _prove(processes, new)
     except TargetError:
-        _switch(processes, old)
+        processes.switch_edge(old)
         _discard(processes, new_process)
         raise
     state.colour = new
     state.save()
     secrets.previous = overrides
     secrets.save(processes.scratch)
-    _drain(old_workers)
-    if processes.keeper.is_running(old_process):
+    _drain(processes, old_workers)
+    if processes.is_running(old_process):
         processes.stop(old_process)
     return new
 
 
-def _discard(processes: Processes, name: str) -> None:
-    if processes.keeper.is_running(name):
+def _discard(processes: Parts, name: str) -> None:
+    if processes.is_running(name):
         processes.stop(name)
     processes.secrets.overrides.pop(name, None)
 
 
-def _switch(processes: Processes, colour: str) -> None:
-    processes.edge.write(processes.port(proxy_port_name(f"edge-{colour}")))
-    processes.keeper.signal("edge", signal.SIGHUP, tree=False)
-
-
-def edge_workers(processes: Processes) -> dict[int, int]:
-    """nginx's workers, pid to start time."""
-    master = processes.keeper.services()["edge"]["pid"]
-    rows = (procfs.read_process(pid) for pid in processes.keeper.tree("edge") if pid != master)
-    return {row.pid: row.start for row in rows if row is not None}
-
-
-def _prove(processes: Processes, colour: str) -> None:
+def _prove(processes: Parts, colour: str) -> None:
     url = f"http://{HOST}:{processes.port('edge')}/healthz"
     deadline = time.monotonic() + SWITCH_S
     in_a_row, seen = 0, "no answer"
@@ -106,10 +92,10 @@ def _prove(processes: Processes, colour: str) -> None:
             time.sleep(0.02)
 
 
-def _drain(workers: Mapping[int, int]) -> None:
+def _drain(processes: Parts, workers: Mapping[int, int]) -> None:
     """Wait for nginx's old workers, which may still send requests to the old colour."""
     deadline = time.monotonic() + DRAIN_S
-    while any(procfs.is_alive(pid, start) for pid, start in workers.items()):
+    while workers.items() & processes.edge_workers().items():
         if time.monotonic() > deadline:
             return
         time.sleep(0.02)

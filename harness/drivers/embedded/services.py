@@ -32,11 +32,23 @@ class Context:
     cluster: Cluster
     log_dir: Path
 
+    def address(self, process: str) -> str:
+        """``host:port`` of a process, past every fault proxy."""
+        return f"{HOST}:{self.ports[process]}"
+
+    def link_address(self, name: str) -> str:
+        """``host:port`` of a link's fault proxy."""
+        return f"{HOST}:{self.ports[proxy_port_name(name)]}"
+
     def direct(self, process: str) -> str:
-        return f"http://{HOST}:{self.ports[process]}"
+        return f"http://{self.address(process)}"
 
     def link(self, name: str) -> str:
-        return f"http://{HOST}:{self.ports[proxy_port_name(name)]}"
+        return f"http://{self.link_address(name)}"
+
+    def place(self, process: str) -> Path:
+        """The directory of a process's data, as the process itself sees it."""
+        return self.scratch / process
 
     def database(self, role: str, link: str | None) -> str:
         port = self.ports[proxy_port_name(link)] if link else None
@@ -138,7 +150,7 @@ def _auth(context: Context) -> dict[str, str]:
 
 
 def _vectordb(context: Context) -> dict[str, str]:
-    directory = context.scratch / "vectordb"
+    directory = context.place("vectordb")
     return {
         "QDRANT__SERVICE__API_KEY": context.secrets["vectordb_api_key"],
         "QDRANT__SERVICE__READ_ONLY_API_KEY": context.secrets["vectordb_read_only_api_key"],
@@ -148,12 +160,11 @@ def _vectordb(context: Context) -> dict[str, str]:
 
 
 def _pager(context: Context) -> dict[str, str]:
-    return {"PAGER_FILE": str(context.scratch / "pager" / "deliveries.jsonl")}
+    return {"PAGER_FILE": str(context.place("pager") / "deliveries.jsonl")}
 
 
 def _exporter(context: Context) -> dict[str, str]:
-    ports = context.ports
-    probed = {role: ports[role] for role in ("edge", "metadata", "objectstore", "pager")}
+    probed = ("edge", "metadata", "objectstore", "pager")
     return {
         # Live drills cannot wait half a minute for a measurement.
         "EXPORTER_INTERVAL_S": "1",
@@ -163,15 +174,15 @@ def _exporter(context: Context) -> dict[str, str]:
         "EXPORTER_S3_URL": context.direct("objectstore"),
         "EXPORTER_S3_ACCESS_KEY": context.secrets["objectstore_access_key"],
         "EXPORTER_S3_SECRET_KEY": context.secrets["objectstore_secret_key"],
-        "EXPORTER_S3_VOLUME": str(context.scratch / "objectstore"),
-        "EXPORTER_KEY_REGISTER": str(context.scratch / "exporter" / KEY_REGISTER),
-        "EXPORTER_AUDIT_REPORT": str(context.scratch / "exporter" / "audit" / "report.json"),
-        "EXPORTER_PROBES": ",".join(f"{role}={HOST}:{port}" for role, port in probed.items()),
+        "EXPORTER_S3_VOLUME": str(context.place("objectstore")),
+        "EXPORTER_KEY_REGISTER": str(context.place("exporter") / KEY_REGISTER),
+        "EXPORTER_AUDIT_REPORT": str(context.place("exporter") / "audit" / "report.json"),
+        "EXPORTER_PROBES": ",".join(f"{role}={context.address(role)}" for role in probed),
     }
 
 
 def _logs(context: Context) -> dict[str, str]:
-    return {"LOGSTORE_FILE": str(context.scratch / "logs" / "lines.sqlite")}
+    return {"LOGSTORE_FILE": str(context.place("logs") / "lines.sqlite")}
 
 
 def _logship(context: Context) -> dict[str, str]:
@@ -181,7 +192,7 @@ def _logship(context: Context) -> dict[str, str]:
     return {
         "LOGSHIP_DIR": str(context.log_dir),
         "LOGSHIP_URL": context.link("logship-logs"),
-        "LOGSHIP_POSITIONS": str(context.scratch / "logship" / "positions.json"),
+        "LOGSHIP_POSITIONS": str(context.place("logship") / "positions.json"),
         "LOGSHIP_KNOWN_SECRETS": ",".join(
             hashlib.sha256(value.encode()).hexdigest() for value in known
         ),
@@ -189,7 +200,7 @@ def _logship(context: Context) -> dict[str, str]:
 
 
 def _gpu(context: Context) -> dict[str, str]:
-    return {"GPU_STAND_IN_FILE": str(context.scratch / "gpu" / "device.json")}
+    return {"GPU_STAND_IN_FILE": str(context.place("gpu") / "device.json")}
 
 
 def key_register(made_at: float) -> str:

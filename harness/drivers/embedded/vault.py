@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from harness.drivers.embedded.links import proxy_port_name
+from harness.drivers.embedded.parts import Parts
 from harness.drivers.embedded.ports import HOST
 from harness.drivers.embedded.postgres import ADMIN
-from harness.drivers.embedded.processes import Processes
 from harness.drivers.embedded.seaweed import BUCKET
 
 
-def credentials(processes: Processes, role: str) -> dict[str, str]:
+def credentials(processes: Parts, role: str) -> dict[str, str]:
     """Empty for a role without secrets. DSNs are direct, but for ``operator_dsn`` (a link's)."""
     values = processes.secrets.values
     overrides = processes.secrets.overrides.get(role, {})
