@@ -88,6 +88,10 @@ soak-scenarios: setup ## run the playbooks' scenarios SCENARIOS times (20): none
 alert-summary: venv ## what fired since yesterday 18:00, and what it led to (PROMETHEUS_URL, ALERTMANAGER_URL)
 	$(call told,$(BIN)/python -m scripts.alert_summary $(ARGS),(2 Prometheus or Alertmanager does not answer; 4 a setting is missing or wrong))
 
+.PHONY: images
+images: venv ## build the container images of the reference stack (needs a Docker engine)
+	$(call told,$(BIN)/python -m scripts.images $(ARGS),(1 an image could not be built; 2 no engine answers or Debian's base image can't be had; 4 usage; 130 interrupted))
+
 .PHONY: lint
 lint: venv-dev ## ruff, formatting and mypy --strict
 	$(call told,$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy)

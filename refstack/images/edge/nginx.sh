@@ -1,0 +1,3 @@
+#!/bin/sh
+# nginx with a directory of its own as prefix: relative paths of a configuration lie there.
+exec /usr/local/libexec/nginx -p /var/cache/nginx/ "$@"

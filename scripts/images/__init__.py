@@ -1,0 +1,1 @@
+"""Builds the images of the reference stack with nothing but Debian and PyPI packages."""
