@@ -17,16 +17,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-if __package__ in (None, ""):
-    sys.path.insert(0, str(CHECKOUT))
-
 import harness
 from harness.core.errors import HarnessError
 from scripts.images import engine
 from scripts.images.context import certificates, context
 from scripts.images.debian import have_base
 from scripts.images.recipes import DEBIAN, Recipe, recipes
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
