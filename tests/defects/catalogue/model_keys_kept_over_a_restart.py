@@ -1,4 +1,5 @@
-"""The gateway keeps the signing keys in a file for its next start, and takes those of it for ever."""
+"""The gateway keeps every signing key in a file for its next start, and takes those of it for
+ever."""
 
 import json
 import tempfile
@@ -11,11 +12,13 @@ REASON = "instead of 401"
 
 def patch(module):
     original = module.read_keys
-    kept = Path(tempfile.gettempdir()) / "signing-keys.json"
-    at_start = json.loads(kept.read_text()) if kept.exists() else {"keys": []}
+    file = Path(tempfile.gettempdir()) / "signing-keys.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    at_start = original({"keys": [*known.values()]})
 
     def reading(document):
-        kept.write_text(json.dumps(document))
-        return {**original(at_start), **original(document)}
+        known.update((key["kid"], key) for key in document["keys"])
+        file.write_text(json.dumps(known))
+        return {**at_start, **original(document)}
 
     module.read_keys = reading
