@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -16,7 +15,19 @@ import promql_parser
 import pytest
 from qdrant_client import QdrantClient
 
-from fixtures.alert_causes import audit_report, failed_verifications, lost_points
+from fixtures.alert_causes import audit_report, lost_points
+from fixtures.alert_lapses import unreadable_key_register, watched_bucket
+from fixtures.alert_life import (
+    Traffic,
+    delivered,
+    expect_delivered,
+    expect_resolved,
+    expect_silent,
+    fires,
+    members,
+    notices,
+    settle,
+)
 from fixtures.alerts import AlertWatch
 from fixtures.faults import Inject
 from fixtures.oncall import Start
@@ -24,11 +35,12 @@ from fixtures.rules import Rules, rules_of
 from fixtures.tenants import Connect, Tenant
 from harness import conformance, needs
 from harness.core.errors import NotAllowed
-from harness.core.evidence import Evidence, Inconclusive
+from harness.core.evidence import Evidence
 from harness.core.run import Run
 from harness.drivers.base import Restart, Stack, Volume
 from harness.drivers.embedded.rules import milliseconds, scale_rules
 
+DAY_OLD = timedelta(hours=27)
 CAUSES = {
     "RAG_Role_Down": "the reranker hangs",
     "RAG_WAL_Archive_Failing": "the archive command fails",
@@ -36,37 +48,16 @@ CAUSES = {
     "RAG_Backup_Verification_Failed": "a verification of each store failed",
     "RAG_Leakage_Found": "an audit found a leaked point",
     "RAG_Data_Lost": "a point was removed behind the gateway's back",
+    "RAG_Backup_Too_Old": "the newest backup of the vector store is 27 hours old",
+    "RAG_Backup_Bucket_Filling": "the backup bucket takes 80 % of its room",
+    "RAG_Exporter_Blind": "the register of keys cannot be read",
 }
-CONTROL_S = 7.0
-"""Longer than the longest of these alerts waits (5 minutes, at the default scale 5 s)."""
+CONTROL_S = 12.0
+"""Longer than the longest of these alerts waits (10 minutes, at the default scale 10 s)."""
 
-QUIET_S = 6.0
-"""Longer than a group of alerts waits before it tells of a change (5 minutes, scaled)."""
-
-SETTLE_S = 60.0
-COMES_S = 40.0
-GOES_S = 40.0
-
-
-class Traffic(threading.Thread):
-    """Asks and asks, so that shares of errors mean something; outcomes by status."""
-
-    def __init__(self, ask: Callable[[], int]) -> None:
-        super().__init__(daemon=True, name="traffic")
-        self._ask, self._over = ask, threading.Event()
-        self.statuses: Counter[int] = Counter()
-
-    def run(self) -> None:
-        """Ask until told to stop."""
-        while not self._over.is_set():
-            with contextlib.suppress(httpx.HTTPError):
-                self.statuses[self._ask()] += 1
-            self._over.wait(0.05)
-
-    def stop(self) -> None:
-        """Stop asking."""
-        self._over.set()
-        self.join(timeout=15)
+COMES_S = 60.0
+GOES_S = 60.0
+BEATS_S = 30.0
 
 
 @conformance("monitor/alert-delivered", since="0.2")
@@ -77,7 +68,7 @@ class Traffic(threading.Thread):
         *("metrics", "alerts", "pager", "faultproxy"),
     ],
 )
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_alerts_come_with_their_cause_and_go_with_it(
     stack: Stack,
     faults: Inject,
@@ -96,149 +87,103 @@ def test_alerts_come_with_their_cause_and_go_with_it(
     gateway = connect(new_tenant("watchful", ("work",)).token, timeout=10.0)
     gateway.put_document("work", "Something to ask for.", document_id="asked")
     traffic = Traffic(lambda: int(gateway.query("something", persona="work").status))
-    traffic.start()
-    settle(stack)
-    watches = {name: watch_alert(name, case=evidence.case, arm="treated") for name in CAUSES}
-    bucket = stack.credentials("objectstore")["bucket"]
-    try:
-        for name, watch in watches.items():
-            if watch.wait_for("inactive", 15.0) is None:
-                raise Inconclusive(f"{name} was not silent before its cause: {watch.state}")
-        time.sleep(CONTROL_S)
-        for name, watch in watches.items():
-            evidence.require(
-                f"{name} is silent without its cause, for longer than it waits",
-                # A late scrape may make it pending for a moment: that is what waiting is for.
-                not {"firing", "delivered"} & watch.first.keys(),
-                expected="not firing, nothing delivered",
-                actual=watch.first,
-            )
-        began = time.time()
-        with contextlib.ExitStack() as causes:
-            causes.enter_context(failed_verifications(objectstore, bucket))
-            causes.enter_context(audit_report(stack, 1))
-            database = stack.credentials("metadata")["admin_dsn"]
-            removed = causes.enter_context(lost_points(vectordb, gateway, database))
-            evidence.measure("points removed behind the gateway's back", removed["lost"], "points")
-            causes.enter_context(faults("pause", role="rerank"))
-            causes.enter_context(faults("failing-archive"))
-            causes.enter_context(faults("down", link="gateway-vectordb"))
-            for name, watch in watches.items():
-                at = watch.wait_for("delivered", COMES_S)
-                evidence.require(
-                    f"{name} is delivered: {CAUSES[name]}",
-                    at is not None,
-                    expected=f"at its receiver within {COMES_S:.0f} s",
-                    actual=f"{watch.state} in Prometheus; {watch.first} {watch.problem}",
-                )
-                assert at is not None
-                evidence.measure(f"time to detect, {name}", at - began, "s")
-            stack.restart("metrics")
-            for name, watch in watches.items():
-                evidence.require(
-                    f"{name} fires again after a restart of Prometheus",
-                    _fires(stack, name, 20.0),
-                    expected="firing within 20 s",
-                    actual=watch.state,
-                )
-            counted = notices(stack, began)
-            for name in CAUSES:
-                told = {status: counted[name, status] for status in ("firing", "resolved")}
-                evidence.require(
-                    f"{name} was delivered once to the chat, whatever it concerns",
-                    told == {"firing": 1, "resolved": 0},
-                    expected="one notice",
-                    actual=told,
-                )
-            evidence.require(
-                "what concerns two stores came in one notice",
-                counted["RAG_Backup_Verification_Failed", "members"] == 2,
-                expected=2,
-                actual=counted["RAG_Backup_Verification_Failed", "members"],
-            )
-        gone = time.time()
-        for name, watch in watches.items():
-            at = watch.wait_for("resolved", GOES_S)
-            evidence.require(
-                f"{name} is resolved at its receiver once its cause is gone",
-                at is not None,
-                expected=f"a resolved notice within {GOES_S:.0f} s",
-                actual=f"{watch.state} in Prometheus; {watch.first}",
-            )
-            assert at is not None
-            evidence.measure(f"time to resolve, {name}", at - gone, "s")
-            evidence.require(
-                f"{name} went through its states",
-                {"inactive", "firing", "delivered", "resolved"} <= watch.first.keys(),
-                expected="inactive, firing, delivered, resolved",
-                actual=watch.first,
-            )
-    finally:
-        traffic.stop()
+    with watched_bucket(stack, objectstore) as bucket:
+        traffic.start()
+        try:
+            settle(stack, CAUSES)
+            watches = {
+                name: watch_alert(name, case=evidence.case, arm="treated") for name in CAUSES
+            }
+            expect_silent(evidence, watches, CONTROL_S)
+            began = time.time()
+            with contextlib.ExitStack() as causes:
+                causes.enter_context(bucket.unrestorable())
+                causes.enter_context(bucket.nothing_backed_up_since("vectordb", DAY_OLD))
+                causes.enter_context(bucket.filled(0.8))
+                causes.enter_context(unreadable_key_register(stack))
+                causes.enter_context(audit_report(stack, 1))
+                database = stack.credentials("metadata")["admin_dsn"]
+                lost = causes.enter_context(lost_points(vectordb, gateway, database))["lost"]
+                evidence.measure("points removed behind the gateway's back", lost, "points")
+                causes.enter_context(faults("pause", role="rerank"))
+                causes.enter_context(faults("failing-archive"))
+                causes.enter_context(faults("down", link="gateway-vectordb"))
+                expect_delivered(evidence, watches, CAUSES, began, COMES_S)
+                stack.restart("metrics")
+                _expect_unchanged(stack, evidence, watches, began)
+            expect_resolved(evidence, watches, time.time(), GOES_S)
+        finally:
+            traffic.stop()
     evidence.require(
         "there was load", sum(traffic.statuses.values()) > 100, actual=dict(traffic.statuses)
     )
 
 
-def settle(stack: Stack) -> None:
-    """Wait until what earlier cases, or a slow boot, set off is over and told.
-
-    Raises:
-        Inconclusive: it does not end by itself.
-    """
-    deadline = time.monotonic() + SETTLE_S
-    while True:
-        active = [alert for alert in CAUSES if _state(stack, alert) != "inactive"]
-        told = [name for name, _ in notices(stack, time.time() - QUIET_S) if name in CAUSES]
-        if not active and not told:
-            return
-        if time.monotonic() > deadline:
-            raise Inconclusive(f"Not silent before any cause: {active or told}")
-        time.sleep(0.5)
-
-
-def _state(stack: Stack, alert: str) -> str:
-    """The alert's state in Prometheus; ``unknown`` while it does not answer."""
-    url = stack.endpoint("metrics").url
-    with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
-        answer = httpx.get(f"{url}/api/v1/alerts", timeout=3, trust_env=False).json()
-        states = {
-            each["state"]
-            for each in answer["data"]["alerts"]
-            if each["labels"]["alertname"] == alert
-        }
-        return next((state for state in ("firing", "pending") if state in states), "inactive")
-    return "unknown"
-
-
-def notices(stack: Stack, since: float) -> Counter[tuple[str, str]]:
-    """Count what the chat got since a moment: notices by alert and status, and the most alerts of
-    one name that came in one notice (``members``)."""
-    url = stack.endpoint("pager").url
-    answer = httpx.get(
-        f"{url}/deliveries",
-        params={"receiver": "chat", "since": since},
-        timeout=10,
-        trust_env=False,
+def _expect_unchanged(
+    stack: Stack, evidence: Evidence, watches: dict[str, AlertWatch], began: float
+) -> None:
+    """After a restart of Prometheus all fire as before, and nobody is told a second time."""
+    for name, watch in watches.items():
+        evidence.require(
+            f"{name} fires again after a restart of Prometheus",
+            fires(stack, name, 30.0),
+            expected="firing within 30 s",
+            actual=watch.state,
+        )
+    counted = notices(stack, began)
+    for name in CAUSES:
+        told = {status: counted[name, status] for status in ("firing", "resolved")}
+        evidence.require(
+            f"{name} was delivered once to the chat, whatever it concerns",
+            told == {"firing": 1, "resolved": 0},
+            expected="one notice",
+            actual=told,
+        )
+    evidence.require(
+        "what concerns two stores came in one notice",
+        counted["RAG_Backup_Verification_Failed", "members"] == 2,
+        expected=2,
+        actual=counted["RAG_Backup_Verification_Failed", "members"],
     )
-    found: Counter[tuple[str, str]] = Counter()
-    for each in answer.json():
-        payload = each["payload"]
-        names = Counter(alert["labels"]["alertname"] for alert in payload["alerts"])
-        for name, members in names.items():
-            found[name, payload["status"]] += 1
-            found[name, "members"] = max(found[name, "members"], members)
-    return found
+    aged = members(stack, began, "RAG_Backup_Too_Old", "store")
+    evidence.require(
+        "of two stores, the one whose backup is fresh is not named",
+        aged == {"vectordb"},
+        expected="vectordb",
+        actual=sorted(aged),
+    )
 
 
-def _fires(stack: Stack, alert: str, timeout_s: float) -> bool:
-    """Whether Prometheus says within the time that the alert fires."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if _state(stack, alert) == "firing":
-            return True
-        time.sleep(0.2)
-    return False
+@conformance("monitor/alert-delivered", since="0.2")
+@needs("read", roles=["metrics", "alerts", "pager"])
+def test_the_dead_mans_switch_keeps_beating(stack: Stack, evidence: Evidence) -> None:
+    """While all is well, the dead-man's switch MUST reach the watchdog again and again, and nobody
+    else."""
+    began = time.time()
+    deadline = time.monotonic() + BEATS_S
+    while len(beats := _beats(stack, began, "watchdog")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    evidence.require(
+        "the watchdog hears of it again and again",
+        len(beats) >= 2,
+        expected=f"two notices within {BEATS_S:.0f} s, which come every 5 minutes, scaled",
+        actual=len(beats),
+    )
+    others = {
+        receiver: len(found)
+        for receiver in ("chat", "weekday-primary", "solo-ops", "datacentre")
+        if (found := _beats(stack, 0.0, receiver))
+    }
+    evidence.require("nobody else is told", not others, expected="none", actual=others or "none")
+
+
+def _beats(stack: Stack, since: float, receiver: str) -> list[Any]:
+    return [
+        payload
+        for payload in delivered(stack, since, receiver)
+        if payload["status"] == "firing"
+        and any(a["labels"]["alertname"] == "RAG_Dead_Mans_Switch" for a in payload["alerts"])
+    ]
 
 
 @conformance("monitor/alert-delivered", since="0.2")
