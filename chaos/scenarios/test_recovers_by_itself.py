@@ -14,7 +14,7 @@ from fixtures.tenants import Connect, Tenant
 from harness import conformance, needs
 from harness.core.evidence import Evidence
 from harness.drivers.base import Stack
-from harness.drivers.gateway_http import Answer, ReferenceGateway
+from harness.drivers.gateway_http import Answer, GatewayClient
 
 QUESTIONS = 12
 """Asked while a part is gone: more than it takes to open a circuit breaker."""
@@ -43,14 +43,14 @@ PARTS = {
 
 
 @pytest.fixture(scope="module")
-def asked(new_tenant: Callable[..., Tenant], connect: Connect) -> ReferenceGateway:
+def asked(new_tenant: Callable[..., Tenant], connect: Connect) -> GatewayClient:
     """A tenant with one document."""
     gateway = connect(new_tenant("patient", ("work",)).token)
     gateway.put_document("work", "The lamp is lit at dusk.").expect(201)
     return gateway
 
 
-def ask(gateway: ReferenceGateway) -> Answer:
+def ask(gateway: GatewayClient) -> Answer:
     return gateway.query("When is the lamp lit?", "work")
 
 
@@ -63,7 +63,7 @@ def whole(answer: Answer) -> bool:
 @needs("read", "write", "fault", roles=["edge", "faultproxy"])
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_comes_back_is_used_again(
-    part: str, asked: ReferenceGateway, faults: Inject, evidence: Evidence
+    part: str, asked: GatewayClient, faults: Inject, evidence: Evidence
 ) -> None:
     """While a part fails, each answer MUST say what it lacks or be refused with a time to come back
     at; once the part works, it MUST be used again with no step taken."""
@@ -106,7 +106,7 @@ def announced(answer: Answer, missing: Part) -> bool:
 @conformance("playbook/errors", since="0.2")
 @needs("read", "write", "fault", roles=["edge", "rerank", "faultproxy"])
 def test_a_failing_part_is_not_stormed(
-    stack: Stack, asked: ReferenceGateway, faults: Inject, evidence: Evidence
+    stack: Stack, asked: GatewayClient, faults: Inject, evidence: Evidence
 ) -> None:
     """A query MUST try a failing part a few times at most, and queries in a row MUST soon leave it
     alone: retries without bound make an outage of a hiccup."""

@@ -16,7 +16,7 @@ from harness.core.evidence import Evidence
 from harness.core.guide import load_objectives
 from harness.core.history import History
 from harness.core.run import Run
-from harness.drivers.gateway_http import ReferenceGateway
+from harness.drivers.gateway_http import GatewayClient
 from reports.model import load
 from reports.review import Review, reviews
 
@@ -44,7 +44,7 @@ class Diary:
     moments: dict[str, tuple[float, float]] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def ask(self, gateway: ReferenceGateway, tenant: str, seconds: float) -> None:
+    def ask(self, gateway: GatewayClient, tenant: str, seconds: float) -> None:
         """Ask at a steady pace for so long."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -95,7 +95,7 @@ def test_the_review_of_an_incident_is_filled_and_true(
 
 def incident(
     diary: Diary,
-    gateway: ReferenceGateway,
+    gateway: GatewayClient,
     tenant: str,
     faults: Inject,
     history: History,

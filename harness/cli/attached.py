@@ -12,6 +12,7 @@ from rich.table import Table
 
 from harness.cli.catalogue import collect
 from harness.core.errors import HarnessError, UsageError
+from harness.core.gateway_api import FEATURES, GatewayApi
 from harness.core.guide import load_requirements
 from harness.core.run import scratch_root
 from harness.core.target import TargetFile, load_target
@@ -74,6 +75,7 @@ def target_doctor(path: Path) -> int:
     able = [each.__name__.lower() for each in _CAPABILITIES if isinstance(stack, each)]
     controlled = ", ".join(target.control) or "no [control.<role>] given"
     console.print(f"capabilities  {', '.join(able) or 'none'} ({controlled})", markup=False)
+    _print_api(console, stack.gateway_api)
     problem = _challenge(stack, target)
     console.print(f"challenge     {problem or 'answered'}", markup=False)
     if challenge.harm(target) and problem:
@@ -124,6 +126,16 @@ def _anonymous(stack: AttachedStack, role: str, problem: str) -> str:
     return "refused" if stack.problem(role, anonymous=True) else "ANSWERS TOO"
 
 
+def _print_api(console: Console, api: GatewayApi) -> None:
+    """Say through which adapter the gateway is asked, and what its API so lacks."""
+    if not api.spec:
+        return
+    console.print(f"adapter       {api.name} ({api.spec})", markup=False)
+    for feature, what in FEATURES.items():
+        if reason := api.missing(feature):
+            console.print(f"  lacks       {feature} ({what}): {reason}", markup=False)
+
+
 def _challenge(stack: AttachedStack, target: TargetFile) -> str:
     if not challenge.harm(target):
         return "not needed: nothing harmful is allowed"
@@ -155,6 +167,8 @@ def _print_shown(console: Console, stack: AttachedStack, cases: list[Case]) -> N
 
 def _missing(stack: AttachedStack, case: Case) -> list[str]:
     """What the case needs and this target lacks; a case that asks for no stack lacks nothing."""
+    api = stack.gateway_api
     permissions = [f"allow {each}" for each in case.needs.permissions if not _may(stack, each)]
     roles = stack.roles()
-    return permissions + [f"roles.{role}" for role in case.needs.roles if role not in roles]
+    absent = [f"roles.{role}" for role in case.needs.roles if role not in roles]
+    return permissions + absent + [each for each in case.needs.features if api.missing(each)]

@@ -94,6 +94,7 @@ def _as_json(case: Case) -> dict[str, Any]:
         "profiles": list(case.declaration.profiles),
         "needs": list(case.needs.permissions),
         "roles": list(case.needs.roles),
+        "features": list(case.needs.features),
     }
 
 
@@ -121,7 +122,7 @@ def render(cases: list[Case], requirements: list[Requirement] | tuple[Requiremen
         ]
         for case in by_slug[requirement.slug]:
             name = case.id.split("::", 1)[1]
-            wants = ", ".join((*case.needs.permissions, *case.needs.roles))
+            wants = ", ".join((*case.needs.permissions, *case.needs.roles, *case.needs.features))
             profiles = ", ".join(case.declaration.profiles)
             lines.append(f"| `{_cell(name)}` | {_cell(case.title)} | {_cell(wants)} | {profiles} |")
     missing = [r for r in requirements if r.slug not in by_slug]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from harness.core.errors import UsageError
+from harness.core.gateway_api import FEATURES
 
 PERMISSIONS = ("read", "write", "restart", "fault", "destroy")
 """What a target may allow, from harmless to harmful (``[target] allow`` in a target file)."""
@@ -51,10 +52,12 @@ class Declaration:
 
 @dataclass(frozen=True)
 class Needs:
-    """What ``@needs`` said: permissions and roles that the target must offer."""
+    """What ``@needs`` said: permissions, roles and features of the gateway's API that the target
+    must offer."""
 
     permissions: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
     @property
     def exclusive(self) -> bool:
@@ -86,18 +89,24 @@ def conformance(
     return bind
 
 
-def needs(*permissions: str, roles: Iterable[str] = ()) -> Callable[[F], F]:
+def needs(
+    *permissions: str, roles: Iterable[str] = (), features: Iterable[str] = ()
+) -> Callable[[F], F]:
     """Declare what the target must allow and offer; where it does not, the case is skipped.
 
+    ``features``: of the gateway's API (:data:`harness.core.gateway_api.FEATURES`). A case about the
+    reference gateway's own requests as they are written needs ``native-api``.
+
     Raises:
-        UsageError: a permission or role is unknown.
+        UsageError: a permission, role or feature is unknown.
     """
-    wanted = tuple(roles)
+    wanted, of_api = tuple(roles), tuple(features)
+    _refuse_unknown("feature", of_api, tuple(FEATURES))
     _refuse_unknown("permission", permissions, PERMISSIONS)
     _refuse_unknown("role", wanted, ROLES)
 
     def bind(function: F) -> F:
-        function.__needs__ = Needs(permissions, wanted)  # type: ignore[attr-defined]
+        function.__needs__ = Needs(permissions, wanted, of_api)  # type: ignore[attr-defined]
         return function
 
     return bind

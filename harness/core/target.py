@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.core.adapters import load_api, resolved
 from harness.core.errors import UsageError
+from harness.core.gateway_api import GatewayApi
 from harness.core.registry import ROLES
 
 Permission = Literal["read", "write", "restart", "fault", "destroy"]
@@ -39,7 +41,8 @@ class RoleSection(_Strict):
     """``[roles.<role>]``: where the role answers; ``*_env`` name variables that hold secrets.
 
     ``api_key_env``: the vector store's key, a worker's key, auth's service key, or the password of
-    the metadata store's ``postgresql://user@host:port/database``.
+    the metadata store's ``postgresql://user@host:port/database``. ``adapter`` names the class that
+    speaks the gateway's API, where that is not the reference gateway's (``docs/attach.md``).
     """
 
     url: str
@@ -47,6 +50,7 @@ class RoleSection(_Strict):
     access_key_env: str | None = None
     secret_key_env: str | None = None
     bucket: str | None = None
+    adapter: str | None = None
 
 
 class ControlSection(_Strict):
@@ -73,6 +77,16 @@ class TargetFile(_Strict):
     roles: dict[str, RoleSection] = Field(default_factory=dict)
     control: dict[str, ControlSection] = Field(default_factory=dict)
     scripts: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def gateway_api(self) -> GatewayApi:
+        """The API that the gateway and the edge speak.
+
+        Raises:
+            UsageError: the adapter that the file names can't be used.
+        """
+        section = self.roles.get("gateway")
+        return load_api((section.adapter if section else None) or "")
 
     def secret(self, role: str, field: str) -> str | None:
         """Return the secret that ``roles.<role>.<field>_env`` names.
@@ -129,10 +143,28 @@ def load_target(path: Path) -> TargetFile:
                 actual=role,
                 next_step=_did_you_mean(role, ROLES),
             )
+    for role, section in dict(raw.get("roles") or {}).items():
+        adapter = section.get("adapter") if isinstance(section, dict) else None
+        if isinstance(adapter, str):
+            _only_the_gateway(path, role)
+            section["adapter"] = resolved(adapter, path.parent)
     try:
-        return TargetFile.model_validate(raw)
+        target = TargetFile.model_validate(raw)
     except ValidationError as error:
         raise UsageError(f"{path} is no valid target file.\n{_explain(error)}") from error
+    # An adapter that can't be used is the file's mistake, so it is told before anything starts.
+    _ = target.gateway_api
+    return target
+
+
+def _only_the_gateway(path: Path, role: str) -> None:
+    if role != "gateway":
+        raise UsageError(
+            f"{path}: only the gateway has an adapter.",
+            expected="adapter in [roles.gateway]; what it says holds for the edge too",
+            actual=f"adapter in [roles.{role}]",
+            next_step=f"move it, or leave it away: {role} speaks its product's own API",
+        )
 
 
 def _keys(raw: dict[str, Any], section: str) -> list[str]:

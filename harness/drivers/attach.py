@@ -13,7 +13,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 import psycopg
 
-from harness.core.errors import NotAllowed, TargetError, UsageError
+from harness.core.errors import HarnessError, NotAllowed, TargetError, UsageError
+from harness.core.gateway_api import GatewayApi, Health, Reply, Said
 from harness.core.run import Run
 from harness.core.target import ControlSection, TargetFile
 from harness.drivers import challenge
@@ -98,6 +99,11 @@ class AttachedStack:
 
     def down(self) -> None:
         """Nothing was started."""
+
+    @property
+    def gateway_api(self) -> GatewayApi:
+        """The API that the target file's adapter speaks, or the reference gateway's."""
+        return self._target.gateway_api
 
     def roles(self) -> tuple[str, ...]:
         """The roles of the target file; without an edge the gateway serves as one."""
@@ -186,6 +192,8 @@ class AttachedStack:
             except psycopg.OperationalError as error:
                 return str(error).strip()
             return ""
+        if role in ("gateway", "edge") and self.gateway_api.spec:
+            return self._gateway_problem(role)
         path, header = _PROBES.get(role, ("/", ""))
         key = "" if anonymous else self._key(role)
         value = f"Bearer {key}" if header == "Authorization" else key
@@ -204,6 +212,28 @@ class AttachedStack:
             return f"{response.status_code} for {path}: the credential is missing or wrong"
         return "" if response.status_code < 400 else f"{response.status_code} for {path}"
 
+    def _gateway_problem(self, role: str) -> str:
+        try:
+            said = self._gateway_health(role)
+        except (httpx.HTTPError, HarnessError) as error:
+            return f"{type(error).__name__}: {error}"
+        return "" if said.status == 200 else f"its health is {said.status}"
+
+    def _gateway_health(self, role: str) -> Said:
+        """What a gateway of another API says of its health, through its adapter."""
+        asked = Health()
+        call = self.gateway_api.ask(asked)
+        answer = httpx.request(
+            call.method,
+            self.endpoint(role).url + call.target,
+            json=call.json,
+            headers=dict(call.headers),
+            timeout=_PROBE_S,
+            trust_env=False,
+        )
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return self.gateway_api.read(asked, Reply(answer.status_code, headers, answer.text))
+
     def _key(self, role: str) -> str:
         return self.credentials(role).get("service_key" if role == "auth" else "api_key", "")
 
@@ -212,6 +242,10 @@ class AttachedStack:
             with psycopg.connect(self.credentials(role)["admin_dsn"], connect_timeout=5) as link:
                 row = link.execute("show server_version").fetchone()
             return "PostgreSQL", str(row[0]) if row else "unknown"
+        if role in ("gateway", "edge") and self.gateway_api.spec:
+            said = self._gateway_health(role).body or {}
+            software = str(said.get("software") or self.gateway_api.name)
+            return software, str(said.get("version") or "unknown")
         path = "/" if role == "vectordb" else "/healthz"
         try:
             body = httpx.get(
@@ -226,7 +260,7 @@ class AttachedStack:
 
 
 class ControlledStack(AttachedStack):
-    """An attached target whose operator gave commands to restart, stop or start roles."""
+    """An attached target whose operator gave commands to restart, stop, start or kill roles."""
 
     def restart(self, role: str, env: Mapping[str, str] | None = None) -> None:
         """Run the role's ``restart`` command, or its ``stop`` and ``start``."""
@@ -248,6 +282,10 @@ class ControlledStack(AttachedStack):
         """Run the role's ``start`` command and wait until it is ready."""
         _command(self._given(role, "start"))
         self.ready(role)
+
+    def kill(self, role: str) -> None:
+        """Run the role's ``kill`` command: it is gone at once, as after a SIGKILL."""
+        _command(self._given(role, "kill"))
 
     def wipe(self, role: str) -> None:
         """Run the role's ``wipe`` command: its data is gone, and it is down until ``start``."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from harness.core.gateway_api import GatewayApi
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -211,3 +213,13 @@ class Links(Protocol):
         ...
 
     def links(self) -> tuple[Link, ...]: ...
+
+
+@runtime_checkable
+class Adapted(Protocol):
+    """The gateway and the edge speak an API of their own, or may do so."""
+
+    @property
+    def gateway_api(self) -> GatewayApi:
+        """How they are asked and what their answers say (``[roles.gateway] adapter``)."""
+        ...

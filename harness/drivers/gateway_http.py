@@ -1,22 +1,44 @@
 """Clients of the gateway's and the auth service's HTTP APIs, as a customer's program has them.
 
-Another gateway API is tested by another class with the methods of :class:`ReferenceGateway`.
+How the gateway's API puts a request is the matter of a :class:`GatewayApi`; the reference gateway's
+is used where the target file names no other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
+from harness.core.errors import NotAllowed
 from harness.core.evidence import NotConformant
+from harness.core.gateway_api import (
+    FEATURES,
+    REFERENCE,
+    Delete,
+    GatewayApi,
+    List,
+    Operation,
+    Query,
+    Read,
+    Reply,
+    Write,
+    WriteBatch,
+)
+from harness.drivers.base import Adapted, Stack
+
+BATCH_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer, or the lack of one: ``status`` is 0 when the connection gave none."""
+    """One HTTP answer, or the lack of one: ``status`` is 0 when the connection gave none.
+
+    ``text`` and ``headers`` are what came. Through an adapter ``status`` is what it says, and so
+    is the JSON of a success (``said``).
+    """
 
     method: str
     path: str
@@ -24,6 +46,7 @@ class Answer:
     headers: Mapping[str, str]
     text: str
     error: str = ""
+    said: Any = None
 
     @property
     def json(self) -> Any:
@@ -32,6 +55,8 @@ class Answer:
         Raises:
             NotConformant: the body is no JSON.
         """
+        if self.said is not None:
+            return self.said
         try:
             return httpx.Response(200, text=self.text).json()
         except ValueError as error:
@@ -80,13 +105,54 @@ class HttpPeer:
         self._client.close()
 
 
-class ReferenceGateway(HttpPeer):
-    """The reference gateway's API (``/v1``), used with one token."""
+class GatewayClient(HttpPeer):
+    """A gateway, used with one token through ``api``.
 
-    def __init__(self, url: str, token: str | None, *, timeout: float = 15.0) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        super().__init__(url, headers=headers, timeout=timeout)
-        self.token = token
+    Raises:
+        NotAllowed: of each operation, when the gateway's API lacks what it needs.
+        HarnessError: likewise, when the adapter can't read the answer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        *,
+        timeout: float = 15.0,
+        api: GatewayApi = REFERENCE,
+    ) -> None:
+        super().__init__(url, headers=api.credentials(token) if token else {}, timeout=timeout)
+        self.token, self.api = token, api
+
+    def request(self, method: str, path: str, **more: Any) -> Answer:
+        """Send one request of the reference gateway's own API, just as it is given."""
+        refuse_foreign_api(self.api, f"{method} {path}")
+        return super().request(method, path, **more)
+
+    def ask(
+        self,
+        operation: Operation,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Send the request for ``operation``; ``headers`` are of the reference gateway alone."""
+        if headers:
+            refuse_foreign_api(self.api, f"the headers {', '.join(headers)}")
+        call = self.api.ask(operation)
+        more: dict[str, Any] = {"headers": {**call.headers, **(headers or {})}}
+        if call.json is not None:
+            more["json"] = call.json
+        if call.params:
+            more["params"] = call.params
+        if timeout is not None:
+            more["timeout"] = timeout
+        answer = super().request(call.method, call.path, **more)
+        if self.api is REFERENCE or not answer.status:
+            return answer
+        plain = {name.lower(): value for name, value in answer.headers.items()}
+        said = self.api.read(operation, Reply(answer.status, plain, answer.text))
+        return replace(answer, status=said.status, said=said.body if said.status < 300 else None)
 
     def query(
         self,
@@ -99,15 +165,7 @@ class ReferenceGateway(HttpPeer):
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Ask a question; 200 carries ``results``, ``embed_model``, ``degraded``, ``trace_id``."""
-        body: dict[str, Any] = {
-            "query": query,
-            "persona": persona,
-            "top_k": top_k,
-            "rerank": rerank,
-        }
-        if filter is not None:
-            body["filter"] = dict(filter)
-        return self.request("POST", "/v1/query", json=body, headers=dict(headers or {}))
+        return self.ask(Query(query, persona, top_k, rerank, filter), headers=headers)
 
     def put_document(
         self,
@@ -118,31 +176,47 @@ class ReferenceGateway(HttpPeer):
         metadata: Mapping[str, Any] | None = None,
     ) -> Answer:
         """Write a document; 201 means that it is durable in both stores."""
-        body: dict[str, Any] = {"persona": persona, "text": text, "metadata": dict(metadata or {})}
-        if document_id is not None:
-            body["document_id"] = document_id
-        return self.request("POST", "/v1/documents", json=body)
+        return self.ask(Write(persona, text, document_id, dict(metadata or {})))
 
     def put_documents(self, documents: Sequence[Mapping[str, Any]]) -> Answer:
         """Write up to 256 documents, all or none."""
-        return self.request(
-            "POST",
-            "/v1/documents/batch",
-            json={"documents": [dict(document) for document in documents]},
-            timeout=60.0,
-        )
+        rows = tuple(Write(**document) for document in documents)
+        return self.ask(WriteBatch(rows), timeout=BATCH_TIMEOUT_S)
 
     def get_document(self, document_id: str) -> Answer:
         """Read a document of the token's tenant; 404 for absent and foreign alike."""
-        return self.request("GET", f"/v1/documents/{document_id}")
+        return self.ask(Read(document_id))
 
     def list_documents(self, **parameters: Any) -> Answer:
         """List documents, paged by ``cursor`` and ``limit``."""
-        return self.request("GET", "/v1/documents", params=parameters)
+        return self.ask(List(**parameters))
 
     def delete_document(self, document_id: str) -> Answer:
         """Delete a document from both stores."""
-        return self.request("DELETE", f"/v1/documents/{document_id}")
+        return self.ask(Delete(document_id))
+
+
+ReferenceGateway = GatewayClient
+"""The same, by the name it has where the gateway is the reference gateway for certain."""
+
+
+def api_of(stack: Stack) -> GatewayApi:
+    """Return the API that the gateway and the edge of a target speak."""
+    return stack.gateway_api if isinstance(stack, Adapted) else REFERENCE
+
+
+def refuse_foreign_api(api: GatewayApi, what: str) -> None:
+    """Stop what only the reference gateway understands.
+
+    Raises:
+        NotAllowed: the gateway speaks another API, so an answer to ``what`` would show nothing.
+    """
+    if reason := api.missing("native-api"):
+        raise NotAllowed(
+            f"The gateway can't be asked in {FEATURES['native-api']}.",
+            expected=f"the reference gateway, for {what}",
+            actual=reason,
+        )
 
 
 class AuthClient(HttpPeer):

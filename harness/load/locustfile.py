@@ -25,6 +25,9 @@ from gevent.event import Event
 from gevent.pool import Group
 from locust import User, task
 
+from harness.core.adapters import load_api
+from harness.core.errors import HarnessError
+from harness.core.gateway_api import Reply, from_json
 from harness.load.exchange import Exchanger, Outcome
 from harness.load.extract import extract
 
@@ -53,6 +56,7 @@ class Prepared:
     ) -> None:
         self.method: str = template["method"]
         self.key: str = template["key"]
+        self.operation = from_json(template["operation"]) if template["operation"] else None
         headers = {"Host": exchanger.authority, "Accept": "*/*", "User-Agent": "ragdrill-load"}
         body = ""
         if template["json"] is not None:
@@ -99,6 +103,7 @@ class Generator:
         self.templates = [
             Prepared(template, self.exchanger, secrets) for template in self.plan["requests"]
         ]
+        self.api = load_api(self.plan["adapter"])
         self.wanted: list[str] = list(self.plan["record_headers"])
         self.paths: dict[str, str] = dict(self.plan["extract"])
         self.lines: list[str] = []
@@ -177,6 +182,7 @@ class Generator:
         started = time.monotonic() - self.began
         outcome = self.exchanger.send(template.method, template.data(number))
         finished = time.monotonic() - self.began
+        body = self._read(template, outcome)
         sample: dict[str, Any] = {
             "i": number,
             "key": template.key,
@@ -191,8 +197,23 @@ class Generator:
         if self.wanted:
             sample["headers"] = self._headers(outcome)
         if self.paths:
-            sample["extract"] = extract(outcome.body, self.paths)
+            sample["extract"] = extract(body, self.paths)
         self._keep(sample)
+
+    def _read(self, template: Prepared, outcome: Outcome) -> bytes:
+        """Put what the adapter says in the place of status and body; nothing without one."""
+        if template.operation is None or outcome.response is None:
+            return outcome.body
+        headers = {str(name).lower(): str(value) for name, value in outcome.response.items()}
+        reply = Reply(outcome.status, headers, outcome.body.decode(errors="replace"))
+        try:
+            said = self.api.read(template.operation, reply)
+        except HarnessError:
+            # Neither a success nor a refusal of the target, so no sample may take it for one.
+            outcome.status, outcome.error = 0, "unreadable"
+            return b""
+        outcome.status = said.status
+        return json.dumps(said.body).encode()
 
     def _keep(self, sample: dict[str, Any]) -> None:
         self.lines.append(json.dumps(sample, separators=(",", ":")) + "\n")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import HarnessError
+from harness.core.gateway_api import GatewayApi, Operation, as_json
 
 _TOKEN = re.compile(r"\{token:([^}]*)\}")
 _METHOD = re.compile(r"[A-Z]+")
@@ -25,6 +26,8 @@ class Request:
     ``headers`` may hold ``{token:NAME}``, filled from the secrets that never touch a file or an
     argument list. ``path`` and the strings of ``json`` may hold ``{i}``, the number of the arrival.
     ``key`` marks the samples of this template. ``weight`` counts in plans with random order.
+    ``operation`` (:func:`harness.core.gateway_api.as_json`) is what the request asks a gateway of
+    another API for, so that the plan's ``adapter`` can say what the answer means.
     """
 
     method: str
@@ -33,6 +36,21 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
     weight: float = 1.0
+    operation: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls, api: GatewayApi, operation: Operation, *, token: str, key: str = "", weight: float = 1
+    ) -> Request:
+        """Return the request that asks a gateway for ``operation`` with the secret ``token``.
+
+        Raises:
+            NotAllowed: the gateway's API has no such operation.
+        """
+        call = api.ask(operation)
+        headers = {**call.headers, **api.credentials(f"{{token:{token}}}")}
+        about = as_json(operation) if api.spec else None
+        return cls(call.method, call.target, call.json, headers, key, weight, about)
 
     def __post_init__(self) -> None:
         if not _METHOD.fullmatch(self.method):
@@ -63,6 +81,8 @@ class LoadPlan:
     request. ``record_headers`` names response headers to keep, ``extract`` maps a name to a dotted
     path in the JSON response (``*`` for each item of a list), for instance
     ``{"ids": "results.*.document_id"}``. ``ca_file`` verifies an https base URL with another root.
+    ``adapter`` names the class that reads the answers to requests with an ``operation``: their
+    samples carry the status that it says, and ``extract`` looks into what it says.
     """
 
     base_url: str
@@ -79,6 +99,7 @@ class LoadPlan:
     record_headers: Sequence[str] = ()
     extract: Mapping[str, str] = field(default_factory=dict)
     ca_file: str | None = None
+    adapter: str = ""
 
     def __post_init__(self) -> None:
         url = urlsplit(self.base_url)

@@ -298,7 +298,7 @@ def start_load(
     (directory / "plan.json").write_text(plan.as_json(), encoding="utf-8")
     (directory / "arrivals.f64").write_bytes(arrivals.tobytes())
     (directory / "choices.i32").write_bytes(template_choices(plan, len(arrivals)).tobytes())
-    process, control = _spawn(directory)
+    process, control = _spawn(plan, directory)
     handle = LoadHandle(plan, directory, process, control, arrivals)
     try:
         control.sendall(json.dumps({"secrets": given}).encode() + b"\n")
@@ -321,7 +321,7 @@ def run_load(
         return handle.wait(progress)
 
 
-def _spawn(directory: Path) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _spawn(plan: LoadPlan, directory: Path) -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair()
     # Locust reads LOCUST_* and configuration files of the home and working directories; a run must
     # not depend on either.
@@ -329,6 +329,9 @@ def _spawn(directory: Path) -> tuple[subprocess.Popen[bytes], socket.socket]:
     environment["HOME"] = str(directory)
     environment["RAGDRILL_LOAD_FD"] = str(theirs.fileno())
     paths = [str(_ROOT), *filter(None, [environment.get("PYTHONPATH")])]
+    if plan.adapter:
+        # An adapter that this process could import by its name must be found there too.
+        paths += [each for each in sys.path if each and each not in paths]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     if threading.current_thread() is threading.main_thread():
         # The kernel's signal follows the thread that forked, so a short-lived one must not ask

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, UsageError
 from harness.core.events import ComponentSeen, Note, StackGone, StackReady
 from harness.core.history import History
 from harness.core.run import Run
 from harness.core.target import TargetFile
 from harness.drivers import registry
-from harness.drivers.base import Stack
+from harness.drivers.base import Adapted, Stack
 
 _NO_SECRET = frozenset({"bucket"})
 """What credentials hold beside secrets; hiding it would only make a report unreadable."""
@@ -42,6 +42,7 @@ class StackOwner:
         self._progress(f"ragdrill: booting {run.target!r} with driver {run.driver} ...")
         try:
             stack: Stack = self._driver.for_run(run, self.target, self._progress)
+            _refuse_ignored_adapter(self.target, stack)
             stack.up()
         except HarnessError:
             self.failed = True
@@ -77,6 +78,16 @@ class StackOwner:
     def clean_up(self, run: Run) -> None:
         """Remove the run's scratch directory (the keeper does so too if we can't)."""
         shutil.rmtree(run.scratch, ignore_errors=True)
+
+
+def _refuse_ignored_adapter(target: TargetFile, stack: Stack) -> None:
+    if target.gateway_api.spec and not isinstance(stack, Adapted):
+        raise UsageError(
+            "This driver's gateway is the reference gateway, and needs no adapter.",
+            expected='driver = "attach" or another that runs a gateway of yours',
+            actual=f"{type(stack).__name__} with the adapter {target.gateway_api.name!r}",
+            next_step="leave roles.gateway.adapter away, or change [target] driver",
+        )
 
 
 def worker_stack(run: Run, history: History) -> Callable[[], Any]:

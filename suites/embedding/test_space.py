@@ -21,7 +21,7 @@ from fixtures.stores import ALIAS
 from fixtures.tenants import Connect, Tenant
 from harness import conformance, needs
 from harness.core.evidence import Evidence
-from harness.drivers.gateway_http import Answer, ReferenceGateway
+from harness.drivers.gateway_http import Answer, GatewayClient
 
 SUBJECTS = (
     "The lighthouse keeper trims the lamp at dusk and writes the hour into the book.",
@@ -56,7 +56,7 @@ class Library:
     """A tenant with a few documents on very different subjects, and what questions about them
     answer on the sound stack."""
 
-    gateway: ReferenceGateway
+    gateway: GatewayClient
     sound: dict[str, list[str]]
 
     def ask(self, question: str) -> Answer:

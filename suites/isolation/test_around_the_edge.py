@@ -20,6 +20,7 @@ from harness.checks.markers import Leak, excerpt
 from harness.checks.probes import Aim
 from harness.checks.probes_paths import READ_PROBES
 from harness.checks.probes_query import QUERY_PROBES
+from harness.core.errors import NotAllowed
 from harness.core.evidence import Evidence
 from harness.drivers.base import Endpoint, Stack
 
@@ -125,7 +126,7 @@ SMUGGLED: dict[str, Callable[[Aim, str], str]] = {
 
 
 @conformance("isolation/query", since="0.2")
-@needs("read", "write", roles=["edge", "auth"])
+@needs("read", "write", roles=["edge", "auth"], features=["native-api"])
 def test_smuggled_requests_reach_nothing(
     canaries: Canaries, siege: Siege, stack: Stack, evidence: Evidence
 ) -> None:
@@ -189,7 +190,7 @@ def _raw(endpoint: Endpoint, text: str) -> str:
 
 
 @conformance("isolation/query", since="0.2")
-@needs("read", "write", roles=["gateway", "edge", "auth"])
+@needs("read", "write", roles=["gateway", "edge", "auth"], features=["native-api"])
 def test_past_the_edge_the_token_still_rules(
     canaries: Canaries, stack: Stack, evidence: Evidence
 ) -> None:
@@ -234,6 +235,8 @@ def test_inner_services_give_a_customer_nothing(
 ) -> None:
     """An inner service that a customer reaches around the gateway MUST refuse the customer's own
     token, wherever it is put, and name no content."""
+    if role not in stack.roles():
+        raise NotAllowed(f"The target {stack.name!r} has no {role}.", actual=stack.roles())
     aim = canaries.aims()[0]
     token = canaries.tokens[aim.tenant, aim.persona]
     if role == "metadata":

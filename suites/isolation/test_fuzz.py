@@ -123,7 +123,7 @@ def aimed(operation: Any, fuzz: Fuzz) -> st.SearchStrategy[Any]:
 
 
 @conformance("isolation/query", since="0.2")
-@needs("read", "write", roles=["edge", "auth"])
+@needs("read", "write", roles=["edge", "auth"], features=["native-api"])
 @pytest.mark.timeout(280)
 def test_no_generated_request_gets_a_foreign_answer_or_a_wrong_one(
     stack: Stack, canaries: Canaries, run: Run, evidence: Evidence

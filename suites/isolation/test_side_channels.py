@@ -18,7 +18,7 @@ from harness.checks.probes_paths import READ_PROBES, WRITE_PROBES
 from harness.checks.probes_query import QUERY_PROBES
 from harness.core.evidence import Evidence
 from harness.drivers.base import Stack
-from harness.drivers.gateway_http import ReferenceGateway
+from harness.drivers.gateway_http import GatewayClient
 
 CROWD = 24
 """Documents that another namespace writes to be seen, if anything is to be seen of them."""
@@ -30,7 +30,7 @@ Shapes = dict[tuple[str, str], dict[str, Any]]
 
 
 @conformance("isolation/side-channels", since="0.2")
-@needs("read", "write", roles=["edge", "auth"])
+@needs("read", "write", roles=["edge", "auth"], features=["native-api"])
 def test_foreign_and_absent_look_the_same(
     hostile: Hostile, canaries: Canaries, evidence: Evidence
 ) -> None:
@@ -76,7 +76,7 @@ def _shapes(hostile: Hostile, probes: list[Probe], aims: list[Aim]) -> Shapes:
 
 
 @conformance("isolation/side-channels", since="0.2")
-@needs("read", "write", roles=["edge", "auth"])
+@needs("read", "write", roles=["edge", "auth"], features=["native-api"])
 def test_what_others_write_moves_nothing(
     hostile: Hostile, canaries: Canaries, evidence: Evidence
 ) -> None:
@@ -116,7 +116,7 @@ def test_what_others_write_moves_nothing(
 
 
 @contextmanager
-def _crowd(gateway: ReferenceGateway, persona: str, text: str) -> Iterator[None]:
+def _crowd(gateway: GatewayClient, persona: str, text: str) -> Iterator[None]:
     documents = [
         {"persona": persona, "text": f"{text} Copy {n}.", "metadata": {"copy": n}}
         for n in range(CROWD)
@@ -161,7 +161,7 @@ def test_no_cache_answers_for_somebody_else(canaries: Canaries, evidence: Eviden
     )
 
 
-def _namespaces(canaries: Canaries) -> list[tuple[tuple[str, str], ReferenceGateway]]:
+def _namespaces(canaries: Canaries) -> list[tuple[tuple[str, str], GatewayClient]]:
     return [
         ((tenant, persona), gateway)
         for tenant, gateway in canaries.gateways.items()
@@ -169,7 +169,7 @@ def _namespaces(canaries: Canaries) -> list[tuple[tuple[str, str], ReferenceGate
     ]
 
 
-def _stale(key: tuple[str, str], gateway: ReferenceGateway, canaries: Canaries) -> list[str]:
+def _stale(key: tuple[str, str], gateway: GatewayClient, canaries: Canaries) -> list[str]:
     """What was not seen at once by the writer, or was seen by another."""
     tenant, persona = key
     question, first, second = (
@@ -207,7 +207,7 @@ def _stale(key: tuple[str, str], gateway: ReferenceGateway, canaries: Canaries) 
 
 
 @conformance("isolation/side-channels", since="0.2")
-@needs("read", "write", roles=["edge", "auth"])
+@needs("read", "write", roles=["edge", "auth"], features=["native-api"])
 def test_logs_and_metrics_tell_no_content(
     hostile: Hostile, canaries: Canaries, stack: Stack, evidence: Evidence
 ) -> None:
@@ -283,7 +283,7 @@ def _metrics(stack: Stack) -> Iterator[tuple[str, str]]:
 
 
 @conformance("isolation/side-channels", since="0.2")
-@needs("read", "write", roles=["edge", "auth"])
+@needs("read", "write", roles=["edge", "auth"], features=["native-api"])
 def test_errors_and_traces_tell_nothing_of_others(
     hostile: Hostile, canaries: Canaries, evidence: Evidence
 ) -> None:

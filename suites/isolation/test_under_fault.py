@@ -68,7 +68,7 @@ def _holds(siege: Siege, faults: Inject, evidence: Evidence, name: str, broken: 
 
 
 @conformance("isolation/under-fault", since="0.2")
-@needs("write", "fault", roles=["edge", "auth", "vectordb"])
+@needs("write", "fault", roles=["edge", "auth", "vectordb"], features=["native-api"])
 @pytest.mark.parametrize("name", LINKS)
 def test_a_broken_link_leaks_nothing(
     name: str, siege: Siege, faults: Inject, evidence: Evidence
@@ -79,7 +79,12 @@ def test_a_broken_link_leaks_nothing(
 
 
 @conformance("isolation/under-fault", since="0.2", profiles=("full",))
-@needs("write", "fault", roles=["edge", "auth", "embed", "rerank", "vectordb", "metadata"])
+@needs(
+    "write",
+    "fault",
+    roles=["edge", "auth", "embed", "rerank", "vectordb", "metadata"],
+    features=["native-api"],
+)
 @pytest.mark.parametrize("name", MORE_LINKS)
 def test_no_broken_link_leaks_anything(
     name: str, siege: Siege, faults: Inject, evidence: Evidence
@@ -90,7 +95,7 @@ def test_no_broken_link_leaks_anything(
 
 
 @conformance("isolation/under-fault", since="0.2")
-@needs("write", "fault", roles=["edge", "auth", "vectordb", "metadata"])
+@needs("write", "fault", roles=["edge", "auth", "vectordb", "metadata"], features=["native-api"])
 @pytest.mark.parametrize("role", ROLES)
 def test_a_kill_leaks_nothing(role: str, siege: Siege, faults: Inject, evidence: Evidence) -> None:
     """Before, while and after a role is killed and started again, hostile requests MUST get nothing
@@ -99,7 +104,7 @@ def test_a_kill_leaks_nothing(role: str, siege: Siege, faults: Inject, evidence:
 
 
 @conformance("isolation/under-fault", since="0.2", profiles=("full",))
-@needs("write", "fault", roles=["edge", "auth", "embed", "rerank"])
+@needs("write", "fault", roles=["edge", "auth", "embed", "rerank"], features=["native-api"])
 @pytest.mark.parametrize("role", MORE_ROLES)
 def test_no_kill_leaks_anything(
     role: str, siege: Siege, faults: Inject, evidence: Evidence
@@ -117,7 +122,7 @@ def _killed(siege: Siege, faults: Inject, evidence: Evidence, role: str) -> None
 
 
 @conformance("isolation/under-fault", since="0.2")
-@needs("write", "fault", roles=["edge", "auth"])
+@needs("write", "fault", roles=["edge", "auth"], features=["native-api"])
 def test_retired_keys_open_nothing(
     siege: Siege, faults: Inject, canaries: Canaries, forger: Forger, evidence: Evidence
 ) -> None:
@@ -185,7 +190,7 @@ def _written_again(canaries: Canaries) -> None:
 
 
 @conformance("isolation/under-fault", since="0.2", profiles=("full",))
-@needs("write", "fault", "restart", roles=["edge", "auth", "embed"])
+@needs("write", "fault", "restart", roles=["edge", "auth", "embed"], features=["native-api"])
 def test_a_canary_leaks_nothing(
     siege: Siege, canaries: Canaries, stack: Stack, evidence: Evidence
 ) -> None:
@@ -212,7 +217,7 @@ def test_a_canary_leaks_nothing(
 
 
 @conformance("isolation/under-fault", since="0.2", profiles=("full",))
-@needs("write", "fault", "restart", roles=["edge", "auth", "embed"])
+@needs("write", "fault", "restart", roles=["edge", "auth", "embed"], features=["native-api"])
 def test_a_rollout_leaks_nothing(
     siege: Siege, canaries: Canaries, stack: Stack, evidence: Evidence
 ) -> None:
@@ -225,19 +230,32 @@ def test_a_rollout_leaks_nothing(
 
 
 @conformance("isolation/under-fault", since="0.2", profiles=("full", "drill"))
-@needs("write", "fault", "destroy", roles=["edge", "auth", "vectordb", "objectstore"])
+@needs(
+    "write",
+    "fault",
+    "destroy",
+    roles=["edge", "auth", "vectordb", "objectstore"],
+    features=["native-api"],
+)
 def test_a_restore_leaks_nothing(
     siege: Siege, canaries: Canaries, backup: Backup, evidence: Evidence
 ) -> None:
     """While the vector store is restored to an older state, which has documents that were deleted
     since, hostile requests MUST get nothing of another namespace, nor their owners the deleted."""
     _, quarry = canaries.pair()
-    gone = canaries.of(quarry.id, "work")[-1]
+    gone, owner = canaries.of(quarry.id, "work")[-1], canaries.gateways[quarry.id]
+    before = owner.query(gone.text, "work", top_k=50).expect(200)
+    evidence.require(
+        "it answers before, so that its silence means the deletion",
+        gone.marker in before.text,
+        expected=gone.document_id,
+        actual=[row["document_id"] for row in before.json["results"]],
+    )
     kept = backup.take()
-    canaries.gateways[quarry.id].delete_document(gone.document_id).expect(204)
+    owner.delete_document(gone.document_id).expect(204)
     with siege.during(evidence, "the vector store is restored", least=150):
         backup.restore(kept)
-    again = canaries.gateways[quarry.id].query(gone.text, "work", top_k=50).expect(200)
+    again = owner.query(gone.text, "work", top_k=50).expect(200)
     evidence.require(
         "what was deleted after the backup does not answer again",
         gone.marker not in again.text,

@@ -13,10 +13,10 @@ from fixtures.tokens import Forger
 from harness import conformance, needs
 from harness.checks.probes_paths import WRITE_PROBES
 from harness.core.evidence import Evidence
-from harness.drivers.gateway_http import Answer, ReferenceGateway
+from harness.drivers.gateway_http import Answer, GatewayClient
 
 
-def unharmed(gateway: ReferenceGateway, documents: list[Canary]) -> list[str]:
+def unharmed(gateway: GatewayClient, documents: list[Canary]) -> list[str]:
     """Return what is wrong with documents read and searched by their own tenant."""
     wrong = []
     for canary in documents:
@@ -144,7 +144,7 @@ def test_a_token_writes_only_as_its_personas(
 
 
 @conformance("isolation/write", since="0.1")
-@needs("read", "write", roles=["edge"])
+@needs("read", "write", roles=["edge"], features=["native-api"])
 def test_a_tenant_in_a_write_is_not_believed(canaries: Canaries, evidence: Evidence) -> None:
     """A tenant or owner named in a document's body, metadata or headers MUST NOT place the
     document in that tenant's namespace."""
@@ -179,7 +179,7 @@ def test_a_tenant_in_a_write_is_not_believed(canaries: Canaries, evidence: Evide
 
 
 @conformance("isolation/write", since="0.2")
-@needs("read", "write", roles=["edge", "auth"])
+@needs("read", "write", roles=["edge", "auth"], features=["native-api"])
 @pytest.mark.parametrize("group", sorted({probe.group for probe in WRITE_PROBES.values()}))
 def test_an_intruder_changes_nothing(
     group: str, hostile: Hostile, canaries: Canaries, evidence: Evidence

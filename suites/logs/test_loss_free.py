@@ -15,7 +15,7 @@ from harness import conformance, needs
 from harness.core.errors import NotAllowed
 from harness.core.evidence import Evidence
 from harness.drivers.base import Restart, Stack
-from harness.drivers.gateway_http import ReferenceGateway
+from harness.drivers.gateway_http import GatewayClient
 
 SHORT_S = 1.0
 MINUTE_S = 60.0
@@ -30,7 +30,7 @@ _CATCH_UP_S = 20.0
 class Witness:
     """Sends requests with ids of their own and remembers them in order."""
 
-    def __init__(self, gateway: ReferenceGateway) -> None:
+    def __init__(self, gateway: GatewayClient) -> None:
         self._gateway = gateway
         self.ids: list[str] = []
 
@@ -64,7 +64,7 @@ def _outage(
     pace_s: float,
     stack: Restart,
     log_store: LogStore,
-    gateway: ReferenceGateway,
+    gateway: GatewayClient,
     evidence: Evidence,
 ) -> None:
     """Log before, during and after an outage in which the shipper restarts too; count lines."""
@@ -123,7 +123,7 @@ def _restartable(stack: Stack) -> Restart:
 
 
 @conformance("logs/loss-free", since="0.2")
-@needs("read", "restart", roles=["edge", "logs", "logship"])
+@needs("read", "restart", roles=["edge", "logs", "logship"], features=["native-api"])
 def test_a_short_outage_of_the_log_store_loses_no_line(
     stack: Stack,
     log_store: LogStore,
@@ -140,7 +140,7 @@ def test_a_short_outage_of_the_log_store_loses_no_line(
 
 
 @conformance("logs/loss-free", since="0.2", profiles=("full",))
-@needs("read", "fault", "restart", roles=["edge", "logs", "logship"])
+@needs("read", "fault", "restart", roles=["edge", "logs", "logship"], features=["native-api"])
 def test_a_minute_without_the_log_store_loses_no_line(
     stack: Stack,
     log_store: LogStore,

@@ -19,7 +19,7 @@ from harness import conformance, needs
 from harness.core.errors import NotAllowed
 from harness.core.evidence import Evidence
 from harness.drivers.base import LogFiles, Stack
-from harness.drivers.gateway_http import ReferenceGateway
+from harness.drivers.gateway_http import GatewayClient
 
 SETTLE_S = 12.0
 
@@ -62,7 +62,7 @@ def _found(planted: list[Planted], lines: list[LogLine]) -> dict[str, str]:
 
 
 def _send_everything(
-    gateway: ReferenceGateway, stack: Stack, planted: list[Planted], trace: str
+    gateway: GatewayClient, stack: Stack, planted: list[Planted], trace: str
 ) -> None:
     """Put each planted thing wherever a request can carry it, into good and bad requests."""
     everything = " and ".join(each.text for each in planted)
@@ -94,7 +94,7 @@ def _send_everything(
 
 
 @conformance("logs/no-pii", since="0.2")
-@needs("read", "write", roles=["edge", "rerank", "logs"])
+@needs("read", "write", roles=["edge", "rerank", "logs"], features=["native-api"])
 def test_what_requests_carry_never_reaches_the_log_store(
     stack: Stack,
     log_store: LogStore,

@@ -15,12 +15,12 @@ from harness import conformance, needs
 from harness.core.errors import TargetError
 from harness.core.evidence import Evidence
 from harness.drivers.base import Stack
-from harness.drivers.gateway_http import ReferenceGateway
+from harness.drivers.gateway_http import GatewayClient
 
 QUESTIONS = 3
 
 
-def _ask(gateway: ReferenceGateway, count: int) -> list[str]:
+def _ask(gateway: GatewayClient, count: int) -> list[str]:
     """Ask so many questions about one document, each with a request id of its own."""
     gateway.put_document("work", "The night watch writes down who came and who left.").expect(201)
     ids = [f"route-{secrets.token_hex(8)}" for _ in range(count)]
@@ -36,7 +36,7 @@ def _missing(lines: list[LogLine], ids: list[str], role: str) -> list[str]:
 
 
 @conformance("logs/routing", since="0.2")
-@needs("read", "write", roles=["edge", "rerank", "logs"])
+@needs("read", "write", roles=["edge", "rerank", "logs"], features=["native-api"])
 def test_gateway_and_reranker_carry_app_rag(
     log_store: LogStore,
     new_tenant: Callable[..., Tenant],
@@ -83,7 +83,7 @@ def _fail_to_log_in(stack: Stack, user: str) -> None:
 
 
 @conformance("logs/routing", since="0.2")
-@needs("read", "write", roles=["edge", "vectordb", "metadata", "logs"])
+@needs("read", "write", roles=["edge", "vectordb", "metadata", "logs"], features=["native-api"])
 def test_the_stores_have_tenants_of_their_own(
     stack: Stack,
     log_store: LogStore,

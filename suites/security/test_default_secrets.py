@@ -205,7 +205,7 @@ def test_object_store_needs_its_keys(
 
 
 @conformance("security/no-default-secret", since="0.1")
-@needs("read", roles=["edge"])
+@needs("read", roles=["edge"], features=["native-api"])
 def test_gateway_needs_a_token(stack: Stack, evidence: Evidence) -> None:
     """The gateway MUST refuse every data endpoint without a token or with a default key."""
     base = stack.endpoint("edge").url
