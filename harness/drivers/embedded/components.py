@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.drivers.base import Component
 from harness.drivers.embedded import http
+from harness.drivers.embedded.parts import Parts
 from harness.drivers.embedded.places import nginx_bin, weed_bin
 from harness.drivers.embedded.ports import HOST
 from harness.drivers.embedded.postgres import ADMIN
@@ -27,7 +28,7 @@ def _describe(processes: Processes, role: str) -> Component:
     name = f"gateway-{processes.state.colour}" if role == "gateway" else role
     url = f"http://{HOST}:{processes.port(name)}"
     if role == "metadata":
-        return Component(role, "PostgreSQL", _postgres_version(processes))
+        return Component(role, "PostgreSQL", postgres_version(processes))
     if role == "objectstore":
         return Component(role, "SeaweedFS", _of_running(processes, role, weed_bin(), "version"))
     if role == "edge":
@@ -35,9 +36,9 @@ def _describe(processes: Processes, role: str) -> Component:
     if role in ("metrics", "alerts"):
         software = "Prometheus" if role == "metrics" else "Alertmanager"
         path = "/api/v1/status/buildinfo" if role == "metrics" else "/api/v2/status"
-        return Component(role, software, _json_version(url + path))
+        return Component(role, software, json_version(url + path))
     if role == "faultproxy":
-        version = _json_version(f"{url}/version")
+        version = json_version(f"{url}/version")
         if processes.state.real_toxiproxy:
             return Component(role, "Toxiproxy", version)
         note = "speaks Toxiproxy's HTTP API"
@@ -47,11 +48,11 @@ def _describe(processes: Processes, role: str) -> Component:
         return Component(
             role,
             "ragdrill vectordb",
-            _json_version(f"{url}/", key),
+            json_version(f"{url}/", key),
             stand_in=True,
             note="Qdrant's REST API on Qdrant's engine (qdrant-edge)",
         )
-    version = _json_version(f"{url}/healthz")
+    version = json_version(f"{url}/healthz")
     if role == "fallback":
         note = "an OpenAI-compatible embeddings provider"
         return Component(role, "ragdrill embed", version, stand_in=True, note=note)
@@ -62,12 +63,12 @@ def _describe(processes: Processes, role: str) -> Component:
         note = "Loki's push and query API for lines and their counts"
         return Component(role, "ragdrill logstore", version, stand_in=True, note=note)
     if role == "gpu":
-        made_up, note = _gpu_source(url)
+        made_up, note = gpu_source(url)
         return Component(role, "ragdrill gpuexporter", version, stand_in=made_up, note=note)
     return Component(role, f"ragdrill {role}", version)
 
 
-def _gpu_source(url: str) -> tuple[bool, str]:
+def gpu_source(url: str) -> tuple[bool, str]:
     """Whether the figures are made up (taken to be, if nobody answers), and where they are from."""
     try:
         body = json.loads(http.request("GET", f"{url}/healthz", timeout_s=3.0).text)
@@ -76,7 +77,8 @@ def _gpu_source(url: str) -> tuple[bool, str]:
     return bool(body["stand_in"]), f"DCGM's names; {body['software']}"
 
 
-def _postgres_version(processes: Processes) -> str:
+def postgres_version(processes: Parts) -> str:
+    """What the metadata store says of itself, or ``UNKNOWN``."""
     import psycopg
 
     password = processes.secrets.values[f"{ADMIN}_password"]
@@ -106,7 +108,8 @@ def _of_running(processes: Processes, name: str, program: Path, flag: str) -> st
     return found[1] if found else UNKNOWN
 
 
-def _json_version(url: str, headers: dict[str, str] | None = None) -> str:
+def json_version(url: str, headers: dict[str, str] | None = None) -> str:
+    """The version in a JSON answer, wherever the products of the stack put it; or ``UNKNOWN``."""
     places: tuple[Callable[[dict[str, object]], object], ...] = (
         lambda body: body.get("version"),
         lambda body: _inner(body, "data").get("version"),

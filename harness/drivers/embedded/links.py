@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.core.errors import TargetError
@@ -84,9 +85,17 @@ def populate(control_url: str, made: tuple[Link, ...]) -> None:
 
     Raises TargetError with what the fault proxy said.
     """
+    populate_as(
+        control_url, {link.name: (f"{link.host}:{link.port}", link.upstream) for link in made}
+    )
+
+
+def populate_as(control_url: str, made: Mapping[str, tuple[str, str]]) -> None:
+    """As :func:`populate`, with the addresses as the proxy itself sees them: where it listens for
+    a link, and where it sends that on to."""
     wanted = [
-        {"name": link.name, "listen": f"{link.host}:{link.port}", "upstream": link.upstream}
-        for link in made
+        {"name": name, "listen": listen, "upstream": upstream}
+        for name, (listen, upstream) in made.items()
     ]
     answer = http.request("POST", f"{control_url}/populate", json_body=wanted, timeout_s=10.0)
     if answer.status != 201:

@@ -16,9 +16,14 @@ class Parts(Protocol):
     ``gateway-green``). ``cluster`` knows the metadata store's address from this machine.
     """
 
-    state: State
-    secrets: Secrets
-    scratch: Path
+    @property
+    def state(self) -> State: ...
+
+    @property
+    def secrets(self) -> Secrets: ...
+
+    @property
+    def scratch(self) -> Path: ...
 
     @property
     def cluster(self) -> Cluster: ...

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness.core.errors import TargetError
 
@@ -49,7 +49,7 @@ class State:
         write_private(Path(self.scratch) / STATE_NAME, json.dumps(asdict(self), indent=1))
 
     @classmethod
-    def load(cls, path: Path) -> State:
+    def load(cls, path: Path) -> Self:
         """Raises TargetError where there is no stack behind the file, or one of another driver."""
         raw = _read(path)
         known = {each.name for each in fields(cls)}

@@ -1,0 +1,43 @@
+"""The labels by which everything of a run is known, and whether whoever owns it still lives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from harness.drivers.containers.engine import machine
+from harness.drivers.embedded import procfs
+
+RUN = "org.ragdrill.run"
+PART = "org.ragdrill.part"
+SETTINGS = "org.ragdrill.settings"
+"""Digest of what a container was made from: another one calls for another container."""
+
+OWNER = "org.ragdrill.owner"
+MACHINE = "org.ragdrill.machine"
+
+
+def of_run(run_id: str) -> dict[str, str]:
+    """The labels of everything that this process makes for a run."""
+    row = procfs.read_process(os.getpid())
+    start = row.start if row else 0
+    return {RUN: run_id, OWNER: f"{os.getpid()} {start}", MACHINE: machine()}
+
+
+def is_dead(labels: Mapping[str, str]) -> bool:
+    """Whether whoever made something with these labels has surely ended.
+
+    What another machine, or another space of process numbers, made is left alone; what this
+    machine made before it was started anew is dead.
+    """
+    their, here = labels.get(MACHINE, "").split("/"), machine().split("/")
+    if len(their) != len(here) or not their[0] or their[0] != here[0]:
+        return False
+    if their[1] != here[1]:
+        return True
+    if their[2] != here[2]:
+        return False
+    pid, _, start = labels.get(OWNER, "").partition(" ")
+    if not pid.isdigit() or not start.isdigit():
+        return False
+    return not procfs.is_alive(int(pid), int(start))
