@@ -15,6 +15,9 @@ for name in MINIO_ROOT_USER MINIO_ROOT_PASSWORD; do
     fi
 done
 
+# MinIO's image is told what to serve from where; here that is settled.
+if [[ ${1:-} == server ]]; then shift $#; fi
+
 umask 077
 settings=$(mktemp -d)
 cat >"$settings/identities.json" <<END
