@@ -28,9 +28,11 @@ pytest_plugins = [
     "fixtures.logs",
     "fixtures.dashboards",
     "fixtures.heartbeat",
+    "fixtures.scribes",
     "fixtures.recovery",
     "fixtures.rehearsal",
     "fixtures.drill",
     "fixtures.scenario",
+    "fixtures.remedy",
     "fixtures.gameday",
 ]

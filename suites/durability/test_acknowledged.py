@@ -2,152 +2,165 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-import threading
+import itertools
+import random
 import time
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
+import psycopg
 import pytest
-from qdrant_client import QdrantClient, models
 
 from fixtures.faults import Inject
+from fixtures.observed import Observer, agreement
+from fixtures.scribes import PERSONA, Scribes
 from fixtures.stores import ALIAS
-from fixtures.tenants import Connect, Tenant
+from fixtures.tenants import Connect
 from harness import conformance, needs
-from harness.checks.acknowledged import Operation, State, acknowledged_verdict
+from harness.checks.acknowledged import acknowledged_verdict
 from harness.core.evidence import Evidence
+from harness.core.run import Run
+from harness.core.verdicts import Verdict
 from harness.drivers.base import Stack
-from harness.drivers.gateway_http import ReferenceGateway
 
 ROLES = ("vectordb", "metadata", "gateway", "embed", "rerank", "auth", "edge")
 """Every process that a write passes or that it could wait for."""
+STORES = ("vectordb", "metadata")
+PAIRS = [pair for pair in itertools.combinations(ROLES, 2) if pair != STORES]
 
-WRITERS = 3
-BEFORE_S = 1.5
-AFTER_S = 2.0
-PERSONA = "work"
-
-
-class Writer(threading.Thread):
-    """Writes numbered documents as fast as they are acknowledged and keeps its own log."""
-
-    def __init__(self, gateway: ReferenceGateway, name: str) -> None:
-        super().__init__(daemon=True)
-        self.gateway, self.stem = gateway, name
-        self.over = threading.Event()
-        self.log: list[Operation] = []
-
-    def run(self) -> None:
-        """Write until told to stop; no answer, or a server error, is indefinite."""
-        number = 0
-        while not self.over.is_set():
-            number += 1
-            key = f"{self.stem}-{number:05d}"
-            text = f"Heartbeat {key} carries {secrets.token_hex(8)} over the fence."
-            began = time.time()
-            answer = self.gateway.put_document(PERSONA, text, document_id=key)
-            state: State = "acknowledged"
-            if 400 <= answer.status < 500:
-                state = "rejected"
-            elif answer.status != 201:
-                state = "indefinite"
-                self.over.wait(0.05)
-            ended = time.time()
-            self.log.append(Operation(key, "put", key, state, began, ended, digest(text)))
+LEAST = 8
+"""Acknowledgements that each writer gets before the kill, and again after it."""
+WITHIN_S = 0.7
+AGREE_S = 60.0
+"""Writes that nobody waits for any more may still end, and what they left is cleaned up."""
 
 
-def digest(text: str) -> str:
-    """Return what stands for a text in the log."""
-    return hashlib.sha256(text.encode()).hexdigest()
+class Killing:
+    """Kills under writes, and judges what is there afterwards."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        run: Run,
+        faults: Inject,
+        scribes: Scribes,
+        connect: Connect,
+        metadata: Callable[[], psycopg.Connection],
+        evidence: Evidence,
+    ) -> None:
+        self._stack, self._run, self._faults = stack, run, faults
+        self._scribes, self._connect = scribes, connect
+        self._metadata, self._evidence = metadata, evidence
+
+    def one(self, role: str) -> None:
+        """Kill a role and judge."""
+        chance = self._chance(role)
+        self._under_writes(chance, "kill", role=role)
+
+    def two(self, *roles: str) -> None:
+        """Kill two roles, either first and one shortly after the other, and judge."""
+        chance = self._chance(*roles)
+        role, other = chance.sample(roles, 2)
+        apart_s = round(chance.uniform(0, WITHIN_S), 3)
+        self._under_writes(chance, "kill-two", role=role, other=other, apart_s=apart_s)
+
+    def _chance(self, *roles: str) -> random.Random:
+        return random.Random(f"{self._run.seed}/{'+'.join(roles)}")
+
+    def _under_writes(self, chance: random.Random, fault: str, **arguments: Any) -> None:
+        """Inject the fault at a moment that nobody chose, and judge what is there afterwards."""
+        with self._scribes.at_work():
+            self._scribes.wait_for_more(LEAST)
+            time.sleep(chance.uniform(0, WITHIN_S))
+            before = len(self._scribes.acknowledged)
+            with self._faults(fault, **arguments):
+                time.sleep(chance.uniform(0, WITHIN_S))
+            for role in ("gateway", "edge"):
+                self._stack.ready(role, 60)
+            self._scribes.wait_for_more(LEAST)
+        self._judge(before)
+
+    def _judge(self, before: int) -> None:
+        log, evidence = self._scribes.log, self._evidence
+        acknowledged = self._scribes.acknowledged
+        kinds = Counter(operation.kind for operation in acknowledged)
+        evidence.measure("writes acknowledged", len(acknowledged), "writes")
+        evidence.measure("deletions among them", kinds["delete"], "writes")
+        evidence.measure(
+            "writes left indefinite", sum(1 for o in log if o.state == "indefinite"), "writes"
+        )
+        evidence.require(
+            "documents were written and deleted, before the kill and after it",
+            0 < before < len(acknowledged) and kinds["put"] > 0 and kinds["delete"] > 0,
+            expected="some before, more after, of either kind",
+            actual={"before": before, "in all": len(acknowledged), **kinds},
+        )
+        evidence.check(acknowledged_verdict(log, self._scribes.read_back()))
+        self._require_agreement()
+        self._require_answers(acknowledged[-1].key)
+
+    def _require_agreement(self) -> None:
+        """Each document that is there has its vectors, and no vector is there without one."""
+        observer = Observer(self._stack, self._run)
+        deadline = time.monotonic() + AGREE_S
+        while True:
+            with self._metadata() as database, observer.collection(ALIAS) as collection:
+                found = agreement(database, collection)
+            if found.verdict is not Verdict.FAIL or time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        self._evidence.check(found)
+
+    def _require_answers(self, last: str) -> None:
+        gateway = self._connect(self._scribes.tenant.token, timeout=20.0)
+        answer = gateway.query(f"Scribe {last}", PERSONA, top_k=50).expect(200)
+        self._evidence.require(
+            "queries answer from the documents again",
+            bool(answer.json["results"]) and not answer.json["degraded"],
+            expected="results, not degraded",
+            actual=answer.text[:200],
+        )
 
 
-def read_back(gateway: ReferenceGateway, log: list[Operation]) -> dict[str, str]:
-    """Return what is there, by key: read by id, and found by its own text where it is there."""
-    found: dict[str, str] = {}
-    for operation in log:
-        answer = gateway.get_document(operation.key).expect(200, 404)
-        if answer.status == 200:
-            found[operation.key] = digest(answer.json["text"])
-    return found
+@pytest.fixture
+def killing(
+    stack: Stack,
+    run: Run,
+    faults: Inject,
+    scribes: Scribes,
+    connect: Connect,
+    metadata: Callable[[], psycopg.Connection],
+    evidence: Evidence,
+) -> Killing:
+    """Writers at work, and a way to kill what they write to."""
+    return Killing(stack, run, faults, scribes, connect, metadata, evidence)
 
 
 @conformance("durability/acknowledged", since="0.1")
 @needs("read", "write", "restart", "fault", roles=["edge", "vectordb", "metadata"])
 @pytest.mark.parametrize("role", ROLES)
-def test_acknowledged_documents_survive_a_kill(
-    role: str,
-    stack: Stack,
-    vectordb: QdrantClient,
-    faults: Inject,
-    new_tenant: Callable[..., Tenant],
-    connect: Connect,
-    evidence: Evidence,
+def test_acknowledged_documents_survive_a_kill(role: str, killing: Killing) -> None:
+    """Each document that the gateway acknowledged MUST be read and found, and each that it deleted
+    be gone, after any single process of the stack is killed under writes."""
+    killing.one(role)
+
+
+@conformance("durability/acknowledged", since="0.2")
+@needs("read", "write", "restart", "fault", roles=["edge", "vectordb", "metadata"])
+def test_acknowledged_documents_survive_the_loss_of_both_stores(killing: Killing) -> None:
+    """Each document that the gateway acknowledged MUST be read and found, and each that it deleted
+    be gone, after both stores are killed under writes, one shortly after the other."""
+    killing.two(*STORES)
+
+
+@conformance("durability/acknowledged", since="0.2", profiles=("full",))
+@needs("read", "write", "restart", "fault", roles=["edge", "vectordb", "metadata"])
+@pytest.mark.parametrize(("first", "second"), PAIRS, ids=["+".join(pair) for pair in PAIRS])
+def test_acknowledged_documents_survive_two_kills(
+    first: str, second: str, killing: Killing
 ) -> None:
-    """Each document that the gateway acknowledged MUST be read and found after any single process
-    of the stack is killed under writes."""
-    tenant = new_tenant("heartbeat", (PERSONA,))
-    gateways = [connect(tenant.token, timeout=20.0) for _ in range(WRITERS)]
-    writers = [Writer(gateway, f"w{n}") for n, gateway in enumerate(gateways)]
-    for writer in writers:
-        writer.start()
-    time.sleep(BEFORE_S)
-    before = sum(len(writer.log) for writer in writers)
-    with faults("kill", role=role):
-        time.sleep(0.5)
-    stack.ready("gateway", 30)
-    stack.ready("edge", 30)
-    time.sleep(AFTER_S)
-    for writer in writers:
-        writer.over.set()
-    for writer in writers:
-        writer.join(timeout=30)
-    log = [operation for writer in writers for operation in writer.log]
-    acknowledged = [o for o in log if o.state == "acknowledged"]
-    evidence.measure("documents acknowledged", len(acknowledged), "documents")
-    evidence.measure(
-        "writes left indefinite",
-        sum(1 for o in log if o.state == "indefinite"),
-        "writes",
-    )
-    evidence.require(
-        "documents were acknowledged before the kill and after it",
-        before > 0 and len(acknowledged) > before,
-        expected="some before, more after",
-        actual={"before": before, "in all": len(acknowledged)},
-    )
-    evidence.check(acknowledged_verdict(log, read_back(gateways[0], log).items()))
-    found = documents_with_vectors(vectordb, tenant.id)
-    missing = [operation.key for operation in acknowledged if operation.key not in found]
-    evidence.require(
-        f"each of {len(acknowledged)} acknowledged documents has its vectors",
-        not missing,
-        expected="a point for each document",
-        actual=missing[:10] or "all there",
-    )
-    last = acknowledged[-1]
-    answer = gateways[0].query(f"Heartbeat {last.key}", PERSONA, top_k=50).expect(200)
-    evidence.require(
-        "queries answer from the documents again",
-        bool(answer.json["results"]) and not answer.json["degraded"],
-        expected="results, not degraded",
-        actual=answer.text[:200],
-    )
-
-
-def documents_with_vectors(vectordb: QdrantClient, tenant: str) -> set[str]:
-    """Return the ids of the tenant's documents that have points in the vector store."""
-    owner = models.FieldCondition(key="tenant_id", match=models.MatchValue(value=tenant))
-    found: set[str] = set()
-    offset = None
-    while True:
-        points, offset = vectordb.scroll(
-            ALIAS,
-            scroll_filter=models.Filter(must=[owner]),
-            limit=1000,
-            offset=offset,
-            with_payload=["document_id"],
-        )
-        found.update(str((point.payload or {})["document_id"]) for point in points)
-        if offset is None:
-            return found
+    """Each document that the gateway acknowledged MUST be read and found, and each that it deleted
+    be gone, after any two processes of the stack are killed under writes, one shortly after the
+    other."""
+    killing.two(first, second)

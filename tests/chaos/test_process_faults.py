@@ -30,6 +30,7 @@ from harness.drivers.embedded.stack import EmbeddedStack
 pytestmark = pytest.mark.slow
 
 EXAMPLES: dict[str, dict[str, object]] = {
+    "kill-two": {"role": "pager", "other": "rerank", "apart_s": 0.1},
     "graceful-stop": {"role": "pager"},
     "restart": {"role": "pager"},
     "crash-loop": {"role": "pager", "up_s": 0.2},
