@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -78,17 +80,19 @@ class ObjectFault(Fault):
             if key is not None and (found.size or 0) > LARGEST:
                 raise TargetError(f"The object {key} is too large to be kept aside.")
             if key is not None and found.size:
-                return {"key": key, "digest": digest(stack, key)}
+                told = {"key": key, "digest": digest(stack, key)}
+                return {**told, "metadata": metadata(stack, key)}
         raise TargetError("There is no such object.", expected=f"a key with {self.prefix!r}")
 
     def inject(self, stack: Stack) -> None:
         """Keep the object aside, then harm it."""
-        key = self.before(stack)["key"]
+        found = self.before(stack)
+        key = found["key"]
         data = read(stack, key)
         assert data is not None
         notes = self._notes(stack)
         notes.keep(data)
-        notes.write(key=key)
+        notes.write(key=key, metadata=found["metadata"])
         self.harm(stack, key, data)
 
     @abstractmethod
@@ -101,13 +105,14 @@ class ObjectFault(Fault):
         kept = notes.read()
         if kept is None:
             return
-        write(stack, kept["key"], notes.kept.read_bytes())
+        write(stack, kept["key"], notes.kept.read_bytes(), kept["metadata"])
         notes.forget()
 
     def prove_healed(self, stack: Stack, before: dict[str, Any]) -> Proof:
-        """The object is there with its old content."""
+        """The object is there with its old content, and what its writer said of it."""
         now = digest(stack, before["key"])
-        return Proof(now == before["digest"], {"before": before["digest"], "now": now})
+        same = now == before["digest"] and metadata(stack, before["key"]) == before["metadata"]
+        return Proof(same, {"before": before["digest"], "now": now})
 
     def _notes(self, stack: Stack) -> Notes:
         return Notes(stack, self.slug, self.on)
@@ -129,13 +134,34 @@ def read(stack: Stack, key: str) -> bytes | None:
         raise TargetError(f"The object {key} can't be read.", actual=error.code) from error
 
 
-def write(stack: Stack, key: str, data: bytes) -> None:
-    """Put an object; raises TargetError."""
-    import io
+def metadata(stack: Stack, key: str) -> dict[str, str] | None:
+    """What its writer said of an object, such as its SHA-256; ``None`` when there is none."""
+    try:
+        found = client(stack).stat_object(stack.credentials(ROLE)["bucket"], key)
+    except minio.error.S3Error as error:
+        if error.code in ("NoSuchKey", "NoSuchObject"):
+            return None
+        raise TargetError(f"The object {key} can't be looked at.", actual=error.code) from error
+    own = {name.lower(): value for name, value in (found.metadata or {}).items()}
+    prefix = "x-amz-meta-"
+    return {
+        name.removeprefix(prefix): str(value)
+        for name, value in sorted(own.items())
+        if name.startswith(prefix)
+    }
 
+
+def write(
+    stack: Stack, key: str, data: bytes, own_metadata: Mapping[str, str] | None = None
+) -> None:
+    """Put an object; raises TargetError."""
     try:
         client(stack).put_object(
-            stack.credentials(ROLE)["bucket"], key, io.BytesIO(data), length=len(data)
+            stack.credentials(ROLE)["bucket"],
+            key,
+            io.BytesIO(data),
+            length=len(data),
+            metadata=dict(own_metadata or {}),
         )
     except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
         raise TargetError(f"The object {key} can't be written.", actual=str(error)) from error

@@ -73,6 +73,27 @@ def test_a_store_fault_that_was_never_injected_is_not_proven(
     assert not fault.prove(fault_stack, before).ok
 
 
+def test_a_segment_of_the_archive_is_gone_from_the_bucket_until_it_is_healed(
+    fault_stack: EmbeddedStack,
+) -> None:
+    with psycopg.connect(fault_stack.credentials("metadata")["operator_dsn"]) as database:
+        database.execute("SELECT pg_switch_wal()")
+    fault = make_fault("deleted-wal-segment", where="archive")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            before = fault.before(fault_stack)
+            break
+        except TargetError:
+            assert time.monotonic() < deadline, "no segment was archived"
+            time.sleep(0.2)
+    assert before["metadata"]["sha256"] == objects.digest(fault_stack, before["key"])
+    landed = round_trip(fault, fault_stack)
+    assert landed.seen["there"] == {"file": False, "object": False}
+    assert objects.metadata(fault_stack, before["key"]) == before["metadata"]
+    assert objects.digest(fault_stack, before["key"]) == before["metadata"]["sha256"]
+
+
 @pytest.mark.skipif(not mounts.mounting_works(), reason="this user may not mount")
 def test_on_a_full_disk_the_role_cannot_write_and_loses_nothing(fault_stack: EmbeddedStack) -> None:
     journal = fault_stack.volume("pager") / "deliveries.jsonl"
