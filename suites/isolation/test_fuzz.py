@@ -19,7 +19,7 @@ from schemathesis.core.failures import FailureGroup
 
 from fixtures.canaries import Canaries, leaks
 from harness import conformance, needs
-from harness.core.evidence import Evidence
+from harness.core.evidence import Evidence, Inconclusive
 from harness.core.run import Run
 from harness.drivers.base import Stack
 from harness.drivers.gateway_http import Answer
@@ -52,7 +52,6 @@ class Fuzz:
     token: str
     canaries: Canaries
     hunter: str
-    until: float
     sent: Counter[str] = field(default_factory=Counter)
     answered: Counter[int] = field(default_factory=Counter)
     wrong: list[tuple[str, str]] = field(default_factory=list)
@@ -136,10 +135,11 @@ def test_no_generated_request_gets_a_foreign_answer_or_a_wrong_one(
     ci = run.profile == "ci"
     raw = requests.get(f"{url}/openapi.json", timeout=10, proxies={"http": ""}).json()
     until = time.monotonic() + (CI_S if ci else FULL_S)
-    fuzz = Fuzz(url, hunter.token, canaries, hunter.id, until)
+    fuzz = Fuzz(url, hunter.token, canaries, hunter.id)
     operations = [each.ok() for each in schemathesis.openapi.from_dict(raw).get_all_operations()]
-    for operation in operations:
-        _explore(fuzz, operation, ci=ci)
+    for left, operation in zip(range(len(operations), 0, -1), operations, strict=True):
+        share = max(0.0, until - time.monotonic()) / left
+        _explore(fuzz, operation, time.monotonic() + share, ci=ci)
     evidence.measure("requests generated", sum(fuzz.sent.values()), "requests")
     evidence.require(
         "no answer holds a foreign marker, is a 5xx, or breaks its schema",
@@ -148,6 +148,8 @@ def test_no_generated_request_gets_a_foreign_answer_or_a_wrong_one(
         actual=[f"{what}; {command}" for what, command in shortest(fuzz.wrong)[:3]] or "nothing",
     )
     few = {o.label: fuzz.sent[o.label] for o in operations if fuzz.sent[o.label] < LEAST}
+    if few and time.monotonic() > until:
+        raise Inconclusive(f"there was no time for {LEAST} requests to each operation: {few}")
     evidence.require(
         f"each of {len(operations)} operations was tried, and some requests went through",
         not few and any(status < 300 for status in fuzz.answered),
@@ -179,7 +181,12 @@ def shortest(wrong: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return sorted(best.values(), key=lambda each: len(each[1]))
 
 
-def _explore(fuzz: Fuzz, operation: Any, *, ci: bool) -> None:
+class TimeIsUp(Exception):
+    """Raised instead of sending, since generating alone would go on for long."""
+
+
+def _explore(fuzz: Fuzz, operation: Any, until: float, *, ci: bool) -> None:
+    """Send what is generated for one operation until the time (monotonic seconds) is over."""
     chosen = settings(
         max_examples=CI_EXAMPLES if ci else FULL_EXAMPLES,
         derandomize=ci,
@@ -193,12 +200,15 @@ def _explore(fuzz: Fuzz, operation: Any, *, ci: bool) -> None:
     @chosen
     @given(aimed(operation, fuzz))
     def once(case: Any) -> None:
-        if time.monotonic() < fuzz.until:
-            fuzz.send(case)
+        if time.monotonic() > until:
+            raise TimeIsUp
+        fuzz.send(case)
 
     run_once: Callable[[], None] = once
     try:
         run_once()
+    except TimeIsUp:
+        pass
     except BaseException:
         if not fuzz.wrong:
             raise
