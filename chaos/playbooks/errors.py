@@ -21,8 +21,8 @@ def restart(role: str) -> Callable[[Stack], None]:
     return act
 
 
-def _gateway_is_gone(stack: Stack) -> Seen:
-    own = problem_of(stack, "gateway")
+def _is_gone(stack: Stack, role: str) -> Seen:
+    own = problem_of(stack, role)
     return Seen(own is not None, {"itself": own or "ok"})
 
 
@@ -67,7 +67,7 @@ ERRORS = Playbook(
             command="`docker compose restart rag-gateway`",
             expect="/healthz answers 200 within seconds, and so does what goes through nginx.",
             way_back="Nothing to take back.",
-            condition=_gateway_is_gone,
+            condition=lambda stack: _is_gone(stack, "gateway"),
             action=restart("gateway"),
             effect=lambda stack: serves(stack, "gateway"),
             ends_cause=True,
@@ -78,8 +78,20 @@ ERRORS = Playbook(
             "the metadata store",
             "`psql \"$DATABASE_URL\" -c 'SELECT 1'`",
         ),
-        _restart_step(
-            "auth", "supabase-auth", "the auth service", "`curl -m 2 http://SUPABASE:8000/health`"
+        Step(
+            slug="auth-restart",
+            sentence="If the auth service does not answer its own health check, restart it. The "
+            "gateway goes on with the keys that it has, so it names nothing: what shows is that "
+            "nobody can sign in, and that tokens end.",
+            look="`curl -m 2 http://SUPABASE:8000/health` on its own port.",
+            command="`docker compose restart supabase-auth`",
+            expect="The auth service answers its health check within seconds, and users can sign "
+            "in.",
+            way_back="Nothing to take back.",
+            condition=lambda stack: _is_gone(stack, "auth"),
+            action=restart("auth"),
+            effect=lambda stack: serves(stack, "auth"),
+            ends_cause=True,
         ),
         _restart_step(
             "vectordb", "qdrant", "the vector store", "`curl -m 2 http://QDRANT:6333/readyz`"
