@@ -19,6 +19,10 @@ class Down(LinkFault):
     sentence: ClassVar[str] = "The link refuses connections, and open ones end."
     toxic: ClassVar[str] = ""
 
+    def before(self, stack: Stack) -> dict[str, Any]:
+        """Time the link while all is well; and whether an engine relays what comes to it."""
+        return super().before(stack) | {"relayed": getattr(stack, "relayed", False)}
+
     def inject(self, stack: Stack) -> None:
         """Disable the proxy."""
         ToxicControl(stack).enable(self.link, False)
@@ -28,5 +32,13 @@ class Down(LinkFault):
         ToxicControl(stack).enable(self.link, True)
 
     def shows(self, looks: list[Look], before: dict[str, Any]) -> bool:
-        """Each probe is refused, on a link that answered before."""
-        return all(each.outcome == "refused" for each in looks) and "answered" in before["outcomes"]
+        """Each probe is refused, on a link that answered before.
+
+        A container engine takes connections to published ports itself and drops them once it finds
+        nobody inside who would: there nothing comes back, and at once.
+        """
+        ended = ("refused", "reset", "closed") if before.get("relayed") else ("refused",)
+        return (
+            all(each.outcome in ended and not each.received for each in looks)
+            and "answered" in before["outcomes"]
+        )

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from harness.drivers.embedded.keeper_client import KeeperClient
 
 from harness.core.gateway_api import GatewayApi
 
@@ -168,6 +171,18 @@ class LogFiles(Protocol):
 
     def log_files(self, role: str) -> tuple[Path, ...]:
         """One file per process of the role."""
+        ...
+
+
+@runtime_checkable
+class Companions(Protocol):
+    """Processes of a case's own can be started on this machine, and end with the run."""
+
+    @property
+    def keeper(self) -> KeeperClient: ...
+
+    def log_place(self, name: str) -> Path:
+        """The log file of a process of this name."""
         ...
 
 

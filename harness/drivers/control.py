@@ -51,7 +51,7 @@ def _driver_of(state: Path) -> str:
             expected=f"the state of a target in {state}",
             actual=str(error),
         ) from error
-    return "attach" if "target" in kept else "embedded"
+    return str(kept.get("driver") or ("attach" if "target" in kept else "embedded"))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "(recovery/round-trip) or one case id (recovery/round-trip::name); repeatable",
     )
     group.addoption("--driver", default=None, help="how the target is booted (default: embedded)")
+    group.addoption(
+        "--images",
+        choices=("official", "local"),
+        default=None,
+        help="containers: official images, pulled (default), or local ones from `make images`",
+    )
     group.addoption(
         "--target", type=Path, default=None, metavar="FILE", help="a target file (TOML)"
     )
@@ -71,6 +78,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers."""
     config.addinivalue_line("markers", "timing: measures time, so it runs alone")
+    images = config.getoption("images")
+    if images:
+        # Read by the drivers of containers, in every process of the run.
+        os.environ["RAGDRILL_IMAGES"] = images
     scale = config.getoption("time_scale")
     if scale < 1:
         raise pytest.UsageError(

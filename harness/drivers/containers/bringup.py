@@ -34,6 +34,8 @@ PORT_NAMES = (*PARTS, *(proxy_port_name(edge.name) for edge in EDGES))
 SOURCE_VARIABLE = "RAGDRILL_IMAGES"
 _BOOTED = ("official", "local")
 _ATTEMPTS = 3
+READY_S = 180.0
+"""A dozen and a half containers start at once: on a busy machine the last one waits long."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def bring_up(
         seconds: dict[str, float] = {}
         try:
             lay_out(fleet)
-            boot(fleet, _recording(progress, seconds))
+            boot(fleet, _recording(progress, seconds), READY_S)
         except TargetError:
             keep_last_words(fleet)
             remove_run(client, keeper.run_id)

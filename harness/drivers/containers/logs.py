@@ -55,7 +55,8 @@ class Tail:
                 self._follow()
             except docker.errors.NotFound:
                 return
-            except (docker.errors.DockerException, requests.RequestException, OSError):
+            except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+                print(f"{self._part} is followed anew: {error}", file=sys.stderr, flush=True)
                 time.sleep(_AGAIN_S)
                 self._started.set()
 
@@ -67,14 +68,14 @@ class Tail:
             stream=True,
             follow=True,
             timestamps=True,
-            since=max(0, self._since - _OVERLAP_S),
+            since=max(1, self._since - _OVERLAP_S),
         )
         with contextlib.closing(stream):
             for frame in stream:
                 at, _, text = frame.partition(b" ")
-                if at in self._seen:
+                if frame in self._seen:
                     continue
-                self._seen[at] = None
+                self._seen[frame] = None
                 if len(self._seen) > _REMEMBERED:
                     self._seen.popitem(last=False)
                 self._since = int(time.time())
@@ -155,7 +156,8 @@ def main(arguments: list[str]) -> int:
                 since = int(event["time"])
                 actor = event["Actor"]
                 started(actor["ID"], actor["Attributes"][labels.PART])
-        except (docker.errors.DockerException, requests.RequestException, OSError):
+        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            print(f"The engine's events are followed anew: {error}", file=sys.stderr, flush=True)
             time.sleep(_AGAIN_S)
 
 

@@ -43,7 +43,7 @@ def check_room(scratch: Path) -> None:
         )
 
 
-def boot(processes: Parts, progress: Progress) -> None:
+def boot(processes: Parts, progress: Progress, ready_s: float = READY_S) -> None:
     """Bring everything up; raises TargetError for the first part that fails.
 
     What had been started by then keeps running: the caller ends it.
@@ -65,7 +65,7 @@ def boot(processes: Parts, progress: Progress) -> None:
 
     def ready(name: str) -> Callable[[], None]:
         def work() -> None:
-            wait_ready(processes, name, READY_S, failed.is_set)
+            wait_ready(processes, name, ready_s, failed.is_set)
             if not failed.is_set():
                 report(name, "ready")
 
