@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from harness.cli import page
 from harness.core.errors import UsageError
 from harness.core.guide import Requirement, load_requirements
 from harness.core.run import CHECKOUT
@@ -38,21 +39,14 @@ def catalogue(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([_as_json(case) for case in cases], indent=1))
         return ExitCode.PASS
-    page = render(cases, load_requirements())
+    text = render(cases, load_requirements())
     if options.print:
-        print(page, end="")
+        print(text, end="")
         return ExitCode.PASS
-    shown = PAGE.relative_to(CHECKOUT)
+    told = f"{len(cases)} cases"
     if options.check:
-        if PAGE.exists() and PAGE.read_text() == page:
-            print(f"{shown} is up to date: {len(cases)} cases")
-            return ExitCode.PASS
-        print(f"{shown} differs from the cases. Next: make catalogue, and commit the page.")
-        return ExitCode.NOT_CONFORMANT
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page)
-    print(f"{shown}: {len(cases)} cases")
-    return ExitCode.PASS
+        return page.check(PAGE, text, told, "make catalogue, and commit the page.")
+    return page.write(PAGE, text, told)
 
 
 class _Collector:
@@ -121,16 +115,12 @@ def render(cases: list[Case], requirements: list[Requirement] | tuple[Requiremen
             "|---|---|---|---|",
         ]
         for case in by_slug[requirement.slug]:
-            name = case.id.split("::", 1)[1]
-            wants = ", ".join((*case.needs.permissions, *case.needs.roles, *case.needs.features))
+            wants = ", ".join((*case.needs.permissions, *case.needs.roles))
+            name, title, wants = map(page.cell, (case.id.split("::", 1)[1], case.title, wants))
             profiles = ", ".join(case.declaration.profiles)
-            lines.append(f"| `{_cell(name)}` | {_cell(case.title)} | {_cell(wants)} | {profiles} |")
+            lines.append(f"| `{name}` | {title} | {wants} | {profiles} |")
     missing = [r for r in requirements if r.slug not in by_slug]
     if missing:
         lines += ["", "## Requirements without a case", ""]
         lines += [f"- `{r.slug}` ({r.level}, §{r.section}): {r.sentence}" for r in missing]
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

@@ -16,6 +16,7 @@ from chaos.faults import FAULTS, Fault
 from chaos.faults.http_fault import HttpFault
 from chaos.faults.link_fault import LinkFault
 from chaos.faults.role_fault import RoleFault
+from harness.cli import page
 from harness.core.errors import HarnessError, UsageError
 from harness.core.registry import ROLES
 from harness.core.run import CHECKOUT
@@ -74,23 +75,17 @@ def faults(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=1))
         return ExitCode.PASS
-    shown = PAGE.relative_to(CHECKOUT)
+    told = f"{len(entries)} faults"
     if options.check:
-        if PAGE.exists() and PAGE.read_text() == render(entries):
-            print(f"{shown} is up to date: {len(entries)} faults")
-            return ExitCode.PASS
-        print(f"{shown} differs from the faults. Next: ragdrill faults --write, and commit it.")
-        return ExitCode.NOT_CONFORMANT
+        again = "ragdrill faults --write, and commit it."
+        return page.check(PAGE, render(entries), told, again)
     if options.write:
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(render(entries))
-        print(f"{shown}: {len(entries)} faults")
-        return ExitCode.PASS
+        return page.write(PAGE, render(entries), told)
     width = max(len(entry.slug) for entry in entries)
     for entry in entries:
         print(f"{entry.slug:{width}}  {entry.sentence}")
-        told = [f"{a.name}{'' if a.required else f'={a.default}'}" for a in entry.arguments]
-        print(f"{'':{width}}  hits {entry.hits}: {', '.join(told) or 'no arguments'}")
+        taken = [f"{a.name}{'' if a.required else f'={a.default}'}" for a in entry.arguments]
+        print(f"{'':{width}}  hits {entry.hits}: {', '.join(taken) or 'no arguments'}")
     return ExitCode.PASS
 
 
@@ -229,4 +224,4 @@ def _row(argument: Argument) -> str:
     default = "required" if argument.required else f"`{argument.default}`"
     told = argument.allowed or "any text"
     cells = (f"`{argument.name}` ({argument.type})", default, told)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(page.cell(each) for each in cells) + " |"

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from chaos.playbooks import PLAYBOOKS, Playbook
+from harness.cli import page
 from harness.core.run import CHECKOUT
-from harness.core.verdicts import ExitCode
 
 PAGE = CHECKOUT / "docs" / "runbook.md"
 
@@ -21,16 +21,10 @@ def add_parsers(subparsers: Any) -> None:
 
 def runbook(options: argparse.Namespace) -> int:
     """Write or compare the page."""
-    page, shown = render(), PAGE.relative_to(CHECKOUT)
-    if not options.check:
-        PAGE.write_text(page)
-        print(f"{shown}: {len(PLAYBOOKS)} playbooks")
-        return ExitCode.PASS
-    if PAGE.exists() and PAGE.read_text() == page:
-        print(f"{shown} is up to date: {len(PLAYBOOKS)} playbooks")
-        return ExitCode.PASS
-    print(f"{shown} differs from the playbooks. Next: make catalogue, and commit the page.")
-    return ExitCode.NOT_CONFORMANT
+    told = f"{len(PLAYBOOKS)} playbooks"
+    if options.check:
+        return page.check(PAGE, render(), told, "make catalogue, and commit the page.")
+    return page.write(PAGE, render(), told)
 
 
 def render() -> str:

@@ -72,7 +72,6 @@ def test_a_page_that_differs_is_told_and_written_anew(
 ) -> None:
     page = tmp_path / "docs" / "faults.md"
     monkeypatch.setattr(command, "PAGE", page)
-    monkeypatch.setattr(command, "CHECKOUT", tmp_path)
     assert main(["faults", "--check"]) == 1
     assert "ragdrill faults --write" in capsys.readouterr().out
     assert main(["faults", "--write"]) == 0
