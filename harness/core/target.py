@@ -6,9 +6,9 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.core.adapters import load_api, resolved
 from harness.core.errors import UsageError
@@ -43,14 +43,24 @@ class RoleSection(_Strict):
     ``api_key_env``: the vector store's key, a worker's key, auth's service key, or the password of
     the metadata store's ``postgresql://user@host:port/database``. ``adapter`` names the class that
     speaks the gateway's API, where that is not the reference gateway's (``docs/attach.md``).
+
+    With the compose driver ``service`` and ``port`` (inside) stand in place of ``url``, and a
+    variable that is not set gets a random value for the run. ``user`` and ``database`` are the
+    metadata store's, ``jwt_keys_env`` auth's signing keys.
     """
 
-    url: str
+    url: str = ""
+    service: str | None = None
+    port: int | None = Field(default=None, ge=1, le=65535)
+    user: str | None = None
+    database: str | None = None
     api_key_env: str | None = None
+    read_only_api_key_env: str | None = None
+    jwt_keys_env: str | None = None
     access_key_env: str | None = None
     secret_key_env: str | None = None
     bucket: str | None = None
-    adapter: str | None = None
+    adapter: Annotated[str, Field(min_length=1)] | None = None
 
 
 class ControlSection(_Strict):
@@ -70,13 +80,62 @@ class ControlSection(_Strict):
     rollback: str | None = None
 
 
+class RolloutSection(_Strict):
+    """``[compose.rollout]``: the other gateway of a rollout, and how the edge is switched.
+
+    ``service`` and ``port`` are the green gateway's; ``switch`` is run inside the edge's container
+    with ``{upstream}`` replaced by the ``host:port`` that new connections are to go to.
+    """
+
+    service: str
+    port: int = Field(ge=1, le=65535)
+    switch: tuple[str, ...] = Field(min_length=1)
+
+
+class ComposeSection(_Strict):
+    """``[compose]``: the operator's own Compose project (``docs/compose.md``).
+
+    Paths are relative to the target file. ``generate`` names further variables that get a random
+    value; ``logins`` the variables with the passwords of database roles; ``keep`` the services, or
+    ``service.VARIABLE``, whose addresses are not led through the fault proxy.
+    """
+
+    files: tuple[str, ...] = Field(min_length=1)
+    env_files: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    generate: tuple[str, ...] = ()
+    logins: dict[str, str] = Field(default_factory=dict)
+    keep: tuple[str, ...] = ()
+    rollout: RolloutSection | None = None
+
+
 class TargetFile(_Strict):
     """A whole target file (design: "Target file")."""
 
     target: TargetSection = Field(default_factory=TargetSection)
+    compose: ComposeSection | None = None
     roles: dict[str, RoleSection] = Field(default_factory=dict)
     control: dict[str, ControlSection] = Field(default_factory=dict)
     scripts: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _roles_fit_the_driver(self) -> Self:
+        wanted = ("service", "port") if self.target.driver == "compose" else ("url",)
+        refused = "url" if "service" in wanted else "service"
+        for role, section in self.roles.items():
+            for name in wanted:
+                if not getattr(section, name):
+                    raise ValueError(
+                        f"roles.{role}: the driver {self.target.driver!r} needs its {name}"
+                    )
+            if getattr(section, refused):
+                raise ValueError(
+                    f"roles.{role}: {refused} is nothing to the driver {self.target.driver!r}; "
+                    f"it needs {' and '.join(wanted)}"
+                )
+        if (self.compose is None) == (self.target.driver == "compose"):
+            raise ValueError('driver = "compose" and the section [compose] belong together')
+        return self
 
     @property
     def gateway_api(self) -> GatewayApi:
@@ -145,9 +204,10 @@ def load_target(path: Path) -> TargetFile:
             )
     for role, section in dict(raw.get("roles") or {}).items():
         adapter = section.get("adapter") if isinstance(section, dict) else None
-        if isinstance(adapter, str):
+        if adapter and isinstance(adapter, str):
             _only_the_gateway(path, role)
             section["adapter"] = resolved(adapter, path.parent)
+    _resolve_paths(raw, path.absolute().parent)
     try:
         target = TargetFile.model_validate(raw)
     except ValidationError as error:
@@ -167,6 +227,15 @@ def _only_the_gateway(path: Path, role: str) -> None:
         )
 
 
+def _resolve_paths(raw: dict[str, Any], directory: Path) -> None:
+    """Make the paths of ``[compose]`` absolute; what is no list of paths is left to the checks."""
+    compose = raw.get("compose")
+    for name in ("files", "env_files") if isinstance(compose, dict) else ():
+        given = compose.get(name)
+        if isinstance(given, list) and all(isinstance(each, str) for each in given):
+            compose[name] = [str(directory / each) for each in given]
+
+
 def _keys(raw: dict[str, Any], section: str) -> list[str]:
     found = raw.get(section)
     return list(found) if isinstance(found, dict) else []
@@ -174,8 +243,8 @@ def _keys(raw: dict[str, Any], section: str) -> list[str]:
 
 _KNOWN: dict[int, tuple[type[_Strict], ...]] = {
     0: (TargetFile,),
-    1: (TargetSection,),
-    2: (RoleSection, ControlSection),
+    1: (TargetSection, ComposeSection),
+    2: (RoleSection, ControlSection, RolloutSection),
 }
 
 

@@ -22,10 +22,10 @@ class Spaces(GatewayApi):
             case Query(words, space, most, rerank):
                 order = "best" if rerank else "near"
                 asked = {"words": words, "most": most, "order": order}
-                return Call("SEARCH", f"/space/{quote(space)}", asked)
+                return Call("SEARCH", f"/space/{quote(space, '')}", asked)
             case Write(space, text, key, about):
                 labels = {"X-Note": key} if key else {}
-                return Call("PUT", f"/space/{quote(space)}/note", {"body": text, "about": {**about}},
+                return Call("PUT", f"/space/{quote(space, '')}/note", {"body": text, "about": {**about}},
                             headers=labels)
             case Read(key) | Delete(key):
                 verb = "PICK" if isinstance(operation, Read) else "DROP"
