@@ -38,7 +38,7 @@ def lost_points(stack: Stack) -> float:
     Raises:
         TargetError: Prometheus does not know.
     """
-    return one_value(stack, "max(rag_metadata_chunks) - min(rag_vectordb_indexed_chunks)")
+    return one_value(stack, "max(rag_vectordb_lost_chunks)")
 
 
 def _points_are_lost(stack: Stack) -> Seen:
@@ -90,7 +90,7 @@ FAILED_RESTORE = Playbook(
             slug="restore-vectors",
             sentence="If the vector store lacks points that the metadata store knows, restore it "
             "from its newest backup; what came later is embedded again from the documents.",
-            look="In Prometheus: `max(rag_metadata_chunks) - min(rag_vectordb_indexed_chunks)` is "
+            look="In Prometheus: `max(rag_vectordb_lost_chunks)` is "
             "more than 0, for more than the moment that a write takes.",
             command="`scripts/restore_dr.sh --date <yyyy-mm-dd> --store vectordb` with the newest "
             "day of `mc ls minio/rag-backups/`; a restore that failed halfway has changed nothing "

@@ -27,7 +27,7 @@ def build(environment: Environment) -> ASGIApp:
     Only what is configured is measured. `/readyz` names each source that cannot be read.
     """
     interval = environment.number("EXPORTER_INTERVAL_S", 30.0, low=0.2, high=3600)
-    pollers = [Poller(source, interval) for source in _sources(environment)]
+    pollers = [Poller(source, interval) for source in _sources(environment, interval)]
     registry = CollectorRegistry()
     registry.register(Pollers(pollers))
 
@@ -50,7 +50,7 @@ def build(environment: Environment) -> ASGIApp:
     return RequestContext(app, lambda route, method, status, seconds: None)
 
 
-def _sources(environment: Environment) -> list[Source]:
+def _sources(environment: Environment, interval: float) -> list[Source]:
     sources: list[Source] = []
     dsn = environment.optional("EXPORTER_DATABASE_URL")
     if dsn is not None:
@@ -62,7 +62,7 @@ def _sources(environment: Environment) -> list[Source]:
         sources.append(Vectordb(url, key))
         if dsn is not None:
             alias = environment.text("EXPORTER_COLLECTION_ALIAS", "rag-chunks")
-            sources.append(Agreement(dsn, url, key, alias))
+            sources.append(Agreement(dsn, url, key, alias, interval))
     if environment.optional("EXPORTER_S3_URL") is not None:
         sources.append(_bucket(environment))
     register = environment.optional("EXPORTER_KEY_REGISTER")

@@ -80,6 +80,11 @@ FAMILIES = {
             "rag_vectordb_indexed_chunks",
             "Points of the collection that answers, counted just after the committed chunks.",
         ),
+        Family(
+            "rag_vectordb_lost_chunks",
+            "Committed chunks that have no point in the collection that answers: at least so many, "
+            "and exactly so many as soon as all of them were looked up.",
+        ),
         Family("rag_vectordb_points", "Points of a collection.", ("collection",)),
         Family("rag_ops_queue_length", "Entries of a queue that are due.", ("queue",)),
         Family(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -18,6 +20,20 @@ FROM pg_stat_archiver
 """
 _DUE = "SELECT count(*) FROM rag.vector_cleanup WHERE not_before <= now()"
 _CHUNKS = "SELECT count(*) FROM public.chunks"
+_PAGE = """
+SELECT tenant_id, chunk_id, point_id::text FROM public.chunks
+WHERE (tenant_id, chunk_id) > (%s, %s) ORDER BY tenant_id, chunk_id LIMIT %s
+"""
+_STILL = """
+SELECT count(*) FROM public.chunks
+JOIN unnest(%s::text[], %s::text[]) AS gone (tenant_id, chunk_id) USING (tenant_id, chunk_id)
+"""
+
+PAGE = 500
+"""Chunks that are looked up in the vector store by one request."""
+
+SHARE = 0.05
+"""Of the interval: how long the walk over all chunks may go on at a time."""
 
 
 class Database:
@@ -27,8 +43,13 @@ class Database:
         self._dsn = dsn
         self._connection: psycopg.Connection | None = None
 
-    def row(self, statement: str) -> tuple[float, ...]:
-        """Return the statement's only row. Raises psycopg.Error."""
+    def row(self, statement: str, parameters: Sequence[Any] = ()) -> tuple[float, ...]:
+        """Return the statement's only row, of numbers. Raises psycopg.Error."""
+        (found,) = self.rows(statement, parameters)
+        return tuple(float(value) for value in found)
+
+    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows. Raises psycopg.Error."""
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(
@@ -39,12 +60,10 @@ class Database:
                     options="-c default_transaction_read_only=on -c statement_timeout=5s "
                     "-c lock_timeout=1s",
                 )
-            found = self._connection.execute(statement).fetchone()
+            return self._connection.execute(statement, parameters or None).fetchall()
         except psycopg.Error:
             self.close()
             raise
-        assert found is not None
-        return tuple(float(value) for value in found)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -106,6 +125,15 @@ class Vectordb:
         answer.raise_for_status()
         return int(answer.json()["result"]["count"])
 
+    def there(self, collection: str, points: Sequence[str]) -> set[str]:
+        """Return which of these points a collection or alias holds; none if there is none."""
+        body = {"ids": list(points), "with_payload": False, "with_vector": False}
+        answer = self.client.post(f"/collections/{collection}/points", json=body)
+        if answer.status_code == 404:
+            return set()
+        answer.raise_for_status()
+        return {str(point["id"]) for point in answer.json()["result"]}
+
     def _get(self, path: str) -> dict[str, Any]:
         answer = self.client.get(path)
         answer.raise_for_status()
@@ -118,25 +146,55 @@ class Vectordb:
 
 
 class Agreement:
-    """Committed chunks against points.
+    """Committed chunks against points: by number each time, and one by one in a walk over all.
 
     The chunks are counted first: a chunk is committed after its point was written, so that under
-    any load there are at least as many points a moment later, unless some were lost.
+    any load there are at least as many points a moment later, unless some were lost. Points that
+    no chunk owns may hide in the numbers what was lost; the walk sees it, however many there are.
+    It goes on where it stopped, as far as ``SHARE`` of each interval lets it.
     """
 
     name = "agreement"
 
-    def __init__(self, dsn: str, url: str, api_key: str, alias: str) -> None:
+    def __init__(
+        self, dsn: str, url: str, api_key: str, alias: str, interval_s: float = 30.0
+    ) -> None:
         self._database, self._vectordb = Database(dsn), Vectordb(url, api_key)
         self._alias = alias
+        self._at_most = SHARE * interval_s
+        self._after = ("", "")
+        self._found = 0
+        self._last_walk = 0
 
     def read(self) -> list[Sample]:
         """Raises psycopg.Error and httpx.HTTPError."""
         (chunks,) = self._database.row(_CHUNKS)
+        points = self._vectordb.points(self._alias)
+        stop = time.monotonic() + self._at_most
+        # One page at least, or a busy machine would never get round.
+        while not self._walk_on() and time.monotonic() < stop:
+            pass
+        lost = max(chunks - points, self._last_walk, self._found)
         return [
             Sample("rag_metadata_chunks", chunks),
-            Sample("rag_vectordb_indexed_chunks", self._vectordb.points(self._alias)),
+            Sample("rag_vectordb_indexed_chunks", points),
+            Sample("rag_vectordb_lost_chunks", lost),
         ]
+
+    def _walk_on(self) -> bool:
+        """Look at the next page of chunks; whether it was the last of a walk."""
+        page = self._database.rows(_PAGE, (*self._after, PAGE))
+        there = self._vectordb.there(self._alias, [row[2] for row in page]) if page else set()
+        missing = [row for row in page if row[2] not in there]
+        if missing:
+            # What is deleted loses its row before its point: a row that is still there lost it.
+            keys = [[row[0] for row in missing], [row[1] for row in missing]]
+            self._found += int(self._database.row(_STILL, keys)[0])
+        if len(page) == PAGE:
+            self._after = (page[-1][0], page[-1][1])
+            return False
+        self._after, self._last_walk, self._found = ("", ""), self._found, 0
+        return True
 
     def close(self) -> None:
         """Close all connections."""
