@@ -6,12 +6,15 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from harness.core.errors import UsageError
 from harness.core.run import CHECKOUT
+
+CASE = "recovery/rto::disaster_recovery_drill"
 
 _DESCRIPTION = """\
 Takes a backup of a staging target (or finds the one you name), destroys both stores, restores them
@@ -53,15 +56,24 @@ def drill(options: argparse.Namespace) -> int:
         UsageError: a day that is none, or a drill to resume that is not there.
     """
     environment = environment_of(options, dict(os.environ))
-    arguments = ["--profile=drill", "--verbosity=1", *options.rest]
-    if options.target is not None:
-        arguments.append(f"--target={options.target.resolve()}")
-    if options.run_dir is not None:
-        arguments.append(f"--run-dir={options.run_dir.resolve()}")
+    arguments = arguments_of(options, environment)
     os.chdir(CHECKOUT)
     sys.stdout.flush()
     command = [sys.executable, "-m", "pytest", *arguments]
     os.execve(sys.executable, command, environment)
+
+
+def arguments_of(options: argparse.Namespace, environment: Mapping[str, str]) -> list[str]:
+    """Return the arguments of the run."""
+    arguments = ["--profile=drill", "--verbosity=1", *options.rest]
+    if environment.get("DRILL_RESUME"):
+        # Its stores may be wiped: whatever else belongs to the profile would find nothing there.
+        arguments.append(f"--case={CASE}")
+    if options.target is not None:
+        arguments.append(f"--target={options.target.resolve()}")
+    if options.run_dir is not None:
+        arguments.append(f"--run-dir={options.run_dir.resolve()}")
+    return arguments
 
 
 def environment_of(options: argparse.Namespace, inherited: dict[str, str]) -> dict[str, str]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.drill import environment_of
+from harness.cli.drill import CASE, arguments_of, environment_of
 from harness.cli.main import main
 from harness.core.errors import UsageError
 
 
 def options(**given: object) -> argparse.Namespace:
-    nothing = {"bucket": None, "date": None, "operator": None, "resume": None}
-    return argparse.Namespace(**{**nothing, **given})
+    nothing = dict.fromkeys(("bucket", "date", "operator", "resume", "target", "run_dir"))
+    return argparse.Namespace(**{**nothing, "rest": [], **given})
 
 
 def test_options_go_before_the_environment() -> None:
@@ -41,6 +41,20 @@ def test_a_drill_to_resume_must_be_there_and_brings_its_own_backup(tmp_path: Pat
     assert environment_of(options(resume=tmp_path), {})["DRILL_RESUME"] == str(tmp_path)
     with pytest.raises(UsageError, match="goes on with the backup"):
         environment_of(options(resume=tmp_path), {"DRILL_DATE": "2026-11-22"})
+
+
+def test_a_resumed_drill_runs_nothing_but_the_drill_for_its_stores_may_be_gone() -> None:
+    assert f"--case={CASE}" in arguments_of(options(), {"DRILL_RESUME": "runs/earlier"})
+    fresh = arguments_of(options(), {})
+    assert not [each for each in fresh if each.startswith("--case")]
+
+
+def test_the_case_of_the_drill_is_one_that_exists() -> None:
+    import suites.recovery.test_drill as module
+
+    slug, _, name = CASE.partition("::")
+    assert slug == "recovery/rto"
+    assert callable(getattr(module, f"test_{name}"))
 
 
 def test_a_users_mistake_ends_with_4_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
