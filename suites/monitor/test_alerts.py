@@ -103,8 +103,7 @@ def test_alerts_come_with_their_cause_and_go_with_it(
                 causes.enter_context(bucket.filled(0.8))
                 causes.enter_context(unreadable_key_register(stack))
                 causes.enter_context(audit_report(stack, 1))
-                database = stack.credentials("metadata")["admin_dsn"]
-                lost = causes.enter_context(lost_points(vectordb, gateway, database))["lost"]
+                lost = causes.enter_context(lost_points(vectordb, gateway))["lost"]
                 evidence.measure("points removed behind the gateway's back", lost, "points")
                 causes.enter_context(faults("pause", role="rerank"))
                 causes.enter_context(faults("failing-archive"))
