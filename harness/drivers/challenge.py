@@ -75,7 +75,7 @@ def unanswered(stack: Stack, target: TargetFile) -> dict[str, str]:
     token = _token(target)
     stores = [role for role in STORES if role in target.roles]
     asked = stores or [role for role in ("edge", "gateway") if role in target.roles][:1]
-    wiped = _wiped_by_the_drill(target)
+    wiped = wiped_by_the_drill(target)
     asked = [role for role in asked if role not in wiped] or asked
     if not asked:
         return {"target": "no store, edge or gateway is given that could answer"}
@@ -101,7 +101,7 @@ def mark(target: TargetFile) -> str:
     return hashlib.sha256(json.dumps([_token(target), places]).encode()).hexdigest()
 
 
-def _wiped_by_the_drill(target: TargetFile) -> frozenset[str]:
+def wiped_by_the_drill(target: TargetFile) -> frozenset[str]:
     """The stores that can't answer because the drill that is resumed (``DRILL_RESUME``) wiped them.
 
     Its run says so with the name of the target and the mark of the token that was answered then;

@@ -210,3 +210,24 @@ def test_a_resumed_drill_excuses_the_store_it_wiped_and_no_other_place(
         "vectordb",
         "metadata",
     }
+
+
+def test_a_resumed_drill_may_find_what_rests_on_the_stores_that_it_wiped_not_ready(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACED", TOKEN)
+    nowhere = "http://127.0.0.1:9"
+    given = {"driver": "attach", "allow": ["read", "destroy"], "challenge_env": "PLACED"}
+    roles = {"vectordb": {"url": url}, "gateway": {"url": nowhere}, "rerank": {"url": url}}
+    file = TargetFile.model_validate({"target": given, "roles": roles})
+    stack = attached("run", tmp_path, file)
+    with pytest.raises(TargetError, match="gateway"):
+        stack.up()
+    wiped = {"target": "reference", "mark": challenge.mark(file), "roles": ["vectordb"]}
+    (tmp_path / "drill.json").write_text(json.dumps({"facts": {"wiped": wiped}}))
+    monkeypatch.setenv("DRILL_RESUME", str(tmp_path))
+    stack.up()
+    roles["rerank"] = {"url": nowhere}
+    unready = TargetFile.model_validate({"target": given, "roles": roles})
+    with pytest.raises(TargetError, match="rerank"):
+        attached("run", tmp_path, unready).up()
