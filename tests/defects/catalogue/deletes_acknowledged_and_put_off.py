@@ -4,7 +4,7 @@ import asyncio
 
 MODULE = "refstack.gateway.routes"
 CATCHES = "durability/acknowledged::acknowledged_documents_survive_the_loss_of_both_stores"
-REASON = "acknowledged writes.*[1-9]\d* resurrected"
+REASON = r"acknowledged writes.*[1-9]\d* resurrected"
 LATER_S = 1.5
 
 
