@@ -61,6 +61,8 @@ NO_CANARY = {"CANARY": "", "GATEWAY_EMBED_MODEL": "wordllama-256"}
 
 def _holds(siege: Siege, faults: Inject, evidence: Evidence, name: str, broken: Broken) -> None:
     slug, arguments = broken
+    # Whoever answers later from what was kept has to have been asked before.
+    siege.expect_recovery(evidence, f"{name}, before")
     with faults(slug, **arguments), siege.during(evidence, name):
         pass
     with siege.during(evidence, f"{name}, healed"):

@@ -1,4 +1,5 @@
-"""The gateway writes what was read to a file and answers from it after a restart, by the id alone."""
+"""The gateway writes what was read to a file and answers from it after a restart, by the id
+alone."""
 
 import pickle
 import tempfile
