@@ -22,7 +22,7 @@ from harness.checks.dashboards import (
     shape_problems,
 )
 from harness.core.evidence import Evidence
-from harness.drivers.grafana import provisioning
+from harness.drivers.grafana import Grafana, provisioning
 
 GUIDE = {
     "rag-ov": ("RAG Overview", "owner:SRE"),
@@ -114,11 +114,14 @@ def use(new_tenant: Callable[..., Tenant], connect: Connect) -> Callable[[], Non
 def test_every_panel_shows_data_on_a_live_stack(
     dashboards: Mapping[str, dict[str, Any]],
     prometheus: Prometheus,
+    grafana: Grafana | None,
     use: Callable[[], None],
     evidence: Evidence,
 ) -> None:
     """Every query of every panel MUST parse, name only series and labels that the stack exports,
     and return data on a live stack with every value of every variable chosen."""
+    if grafana is not None:
+        _expect_loaded(grafana, dashboards, evidence)
     known = prometheus.known()
     deadline = time.monotonic() + SETTLE_S
     for uid, document in dashboards.items():
@@ -158,3 +161,32 @@ def test_every_panel_shows_data_on_a_live_stack(
         told = {raw["id"]: raw.get("description", "") for raw in document["panels"]}
         shown = [preview(panel, told[panel.number], values, prometheus) for panel in asked]
         evidence.dashboard(uid, document["title"], shown)
+
+
+def _expect_loaded(
+    grafana: Grafana, dashboards: Mapping[str, dict[str, Any]], evidence: Evidence
+) -> None:
+    """A target's own Grafana has loaded the shipped dashboards from files, and can ask."""
+    for uid, document in dashboards.items():
+        loaded = grafana.dashboard(uid)
+        shown, from_file = loaded if loaded is not None else ({}, False)
+        same = [
+            (panel.title, panel.unit, [query.expression for query in panel.queries])
+            for panel in panels(shown)
+        ] == [
+            (panel.title, panel.unit, [query.expression for query in panel.queries])
+            for panel in panels(document)
+        ]
+        evidence.require(
+            f"{uid}: Grafana shows what is shipped, loaded from its file",
+            same and from_file and shown.get("title") == document["title"],
+            expected=f"{document['title']}, provisioned, panel by panel",
+            actual="not loaded" if loaded is None else {"same": same, "from a file": from_file},
+        )
+    kind, state = grafana.default_source()
+    evidence.require(
+        "Grafana reaches the Prometheus that the panels ask",
+        (kind, state) == ("prometheus", "OK"),
+        expected="prometheus, OK",
+        actual=f"{kind}, {state}",
+    )
