@@ -119,6 +119,11 @@ def lay_out(fleet: Fleet) -> None:
             # Root's alone on most machines; then nobody else looks into them.
             if os.access(place, os.R_OK | os.W_OK | os.X_OK):
                 fleet.state.volumes[role_of(part)] = str(place)
+    follow_logs(fleet)
+
+
+def follow_logs(fleet: Fleet) -> None:
+    """Have what the run's containers say written into its log files, from their first line on."""
     keeper, scratch = fleet.keeper, fleet.scratch
     positions = scratch / POSITIONS
     positions.mkdir(mode=0o700, exist_ok=True)
