@@ -92,6 +92,18 @@ alert-summary: venv ## what fired since yesterday 18:00, and what it led to (PRO
 images: venv ## build the container images of the reference stack (needs a Docker engine)
 	$(call told,$(BIN)/python -m scripts.images $(ARGS),(1 an image could not be built; 2 no engine answers or Debian's base image can't be had; 4 usage; 130 interrupted))
 
+# One in how many cases of profile ci runs on containers, each day another one; 1 is all of them.
+CONTAINERS_SHARE ?= 1
+
+.PHONY: verify-containers soak-containers
+verify-containers: setup ## build the images and run profile ci on a stack of containers (CONTAINERS_SHARE=5: a fifth)
+	@scripts/bootstrap.sh containers
+	$(call told,scripts/containers/engine.sh /bin/bash -c '$(BIN)/python -m scripts.images && exec $(BIN)/ragdrill verify --profile ci --driver containers --images local --accept-skips --share $(CONTAINERS_SHARE) $(ARGS)',$(VERIFY_CODES) (75 not run: no container engine))
+
+soak-containers: venv ## kill a run of containers at SOAK (20) random moments: nothing of it may be left
+	@scripts/bootstrap.sh containers
+	$(call told,RAGDRILL_SOAK=$(or $(filter-out 50,$(SOAK)),20) scripts/containers/engine.sh $(BIN)/python -m pytest tests/harness/drivers/test_container_reaper.py -s --timeout 7200 $(ARGS),$(PYTEST_CODES))
+
 .PHONY: lint
 lint: venv-dev ## ruff, formatting and mypy --strict
 	$(call told,$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy)

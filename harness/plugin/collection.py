@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -131,9 +133,25 @@ def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
             else profile is None or profile in case.declaration.profiles
         )
         (keep if asked else drop).append(item)
+    share: int = config.getoption("share")
+    if share > 1:
+        today = datetime.now(UTC).date().toordinal()
+        drop += [item for item in keep if not in_share(item, share, today)]
+        keep = [item for item in keep if in_share(item, share, today)]
     if drop:
         config.hook.pytest_deselected(items=drop)
         items[:] = keep
+
+
+def in_share(item: pytest.Item, share: int, day: int) -> bool:
+    """Whether a case's turn is on this day, if it is one of those that measure no time.
+
+    Every case has its turn once in ``share`` days, whatever other cases there are.
+    """
+    case = case_of(item)
+    if case is None or item.get_closest_marker("timing") is not None:
+        return False
+    return (zlib.crc32(case.id.encode()) + day) % share == 0
 
 
 def matches(pattern: str, case: str) -> bool:

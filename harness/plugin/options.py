@@ -35,6 +35,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--driver", default=None, help="how the target is booted (default: embedded)")
     group.addoption(
+        "--share",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run one in N of the selected cases, each day others, and none that measures time "
+        "(default: all)",
+    )
+    group.addoption(
         "--images",
         choices=("official", "local"),
         default=None,
@@ -82,6 +90,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if images:
         # Read by the drivers of containers, in every process of the run.
         os.environ["RAGDRILL_IMAGES"] = images
+    share = config.getoption("share")
+    if share < 1:
+        raise pytest.UsageError(
+            str(UsageError("There is no such share.", expected="--share 1 or more", actual=share))
+        )
     scale = config.getoption("time_scale")
     if scale < 1:
         raise pytest.UsageError(

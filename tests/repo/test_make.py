@@ -69,6 +69,7 @@ def made(tmp_path: Path) -> Callable[[str, int], subprocess.CompletedProcess[str
 
     def make(target: str, code: int, *arguments: str) -> subprocess.CompletedProcess[str]:
         _script(root / "scripts/bootstrap.sh", "exit 0")
+        _script(root / "scripts/containers/engine.sh", 'exec "$@"')
         for tool in ("ragdrill", "ruff", "mypy"):
             _script(root / ".venv/bin" / tool, f'echo {tool} "$@"; exit {code}')
         # The set-up scripts succeed; everything else that Python runs ends with the code.
