@@ -230,7 +230,9 @@ def _only_the_gateway(path: Path, role: str) -> None:
 def _resolve_paths(raw: dict[str, Any], directory: Path) -> None:
     """Make the paths of ``[compose]`` absolute; what is no list of paths is left to the checks."""
     compose = raw.get("compose")
-    for name in ("files", "env_files") if isinstance(compose, dict) else ():
+    if not isinstance(compose, dict):
+        return
+    for name in ("files", "env_files"):
         given = compose.get(name)
         if isinstance(given, list) and all(isinstance(each, str) for each in given):
             compose[name] = [str(directory / each) for each in given]
@@ -252,6 +254,10 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"])
+        if not where:
+            # Of the file as a whole; what it held need not be told again.
+            lines.append("  " + problem["msg"].removeprefix("Value error, "))
+            continue
         line = f"  {where}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
         if problem["type"] == "extra_forbidden":
             models = _KNOWN.get(len(problem["loc"]) - 1, ())

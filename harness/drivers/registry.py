@@ -11,6 +11,7 @@ from harness.core.errors import UsageError
 # not needed for another's run.
 _DRIVERS = {
     "attach": "harness.drivers.attach:AttachedStack",
+    "compose": "harness.drivers.compose.stack:ComposeStack",
     "containers": "harness.drivers.containers.stack:ContainerStack",
     "embedded": "harness.drivers.embedded.stack:EmbeddedStack",
 }

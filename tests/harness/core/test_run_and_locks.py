@@ -115,7 +115,7 @@ def test_a_loud_case_runs_alone_and_is_not_starved(tmp_path: Path) -> None:
         ("[target]\nname = 3", "string"),
         ('[target]\nallow = ["read", "brake"]', "allow"),
         ('[roles.vectrodb]\nurl = "http://h"', "did you mean vectordb?"),
-        ("[roles.vectordb]\nport = 1", "unknown key"),
+        ("[roles.vectordb]\nhostname = 1", "unknown key"),
         ("[target", "no valid TOML"),
     ],
 )
