@@ -37,7 +37,8 @@ class Answer:
     """One HTTP answer, or the lack of one: ``status`` is 0 when the connection gave none.
 
     ``text`` and ``headers`` are what came. Through an adapter ``status`` is what it says, and so
-    is the JSON of a success (``said``).
+    is the JSON of a success (``said``). ``target`` and ``body`` are what was asked for, as it went
+    out: path with query, and the body's text.
     """
 
     method: str
@@ -47,6 +48,8 @@ class Answer:
     text: str
     error: str = ""
     said: Any = None
+    target: str = ""
+    body: str = ""
 
     @property
     def json(self) -> Any:
@@ -98,7 +101,16 @@ class HttpPeer:
             response = self._client.request(method, path, **more)
         except httpx.HTTPError as error:
             return Answer(method, path, 0, {}, "", f"{type(error).__name__}: {error}")
-        return Answer(method, path, response.status_code, response.headers, response.text)
+        sent = response.request
+        return Answer(
+            method,
+            path,
+            response.status_code,
+            response.headers,
+            response.text,
+            target=sent.url.raw_path.decode("ascii", "replace"),
+            body=sent.content.decode("utf-8", "replace"),
+        )
 
     def close(self) -> None:
         """Close all connections."""

@@ -37,7 +37,8 @@ def test_asking_for_foreign_text_returns_only_own_documents(
                     answer = gateway.query(canary.text, persona, top_k=top_k, rerank=rerank)
                     results = answer.expect(200).json["results"]
                     asked += 1
-                    leaked += leaks(answer, foreign, f"{tenant}/{persona}")
+                    probe = f"the exact words of {canary.tenant}/{canary.persona}, top_k={top_k}"
+                    leaked += leaks(answer, foreign, f"{tenant}/{persona}", probe)
                     seen = {result["document_id"] for result in results}
                     if seen != own:
                         blind.append(f"{tenant}/{persona}: {len(seen & own)} of {len(own)} own")
@@ -119,7 +120,11 @@ def test_a_forged_token_opens_nothing(
     require_no_leak(
         evidence,
         f"{forgery}: no refusal holds content",
-        [leak for answer in answers for leak in leaks(answer, canaries.documents, forgery)],
+        [
+            leak
+            for answer in answers
+            for leak in leaks(answer, canaries.documents, forgery, "a forged token")
+        ],
     )
 
 
@@ -171,7 +176,8 @@ def test_a_token_is_limited_to_its_personas(
         gateway.list_documents(),
         *(gateway.get_document(canary.document_id) for canary in hidden),
     ]
-    found = [leak for answer in answers for leak in leaks(answer, hidden, f"{hunter.id}/work")]
+    asker, probe = f"{hunter.id}/work", "a token without the persona"
+    found = [leak for answer in answers for leak in leaks(answer, hidden, asker, probe)]
     require_no_leak(
         evidence, f"none of {len(answers)} answers holds the other persona's content", found
     )
