@@ -73,16 +73,16 @@ class Server:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(5)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-        return self.process.wait(5)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         """SIGKILL of the front alone."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(5)
+        self.process.wait(60)
 
     def workers(self) -> dict[str, int]:
         """Process ids of the workers by the name of their directory."""
