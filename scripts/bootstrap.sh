@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the checkout's own .venv and installs Ragdrill into it; does nothing when that is done.
 #
-#   scripts/bootstrap.sh [EXTRA...]      EXTRA: dev, containers, eval (see pyproject.toml)
+#   scripts/bootstrap.sh [EXTRA...]      EXTRA: dev, containers, eval, gpu (see pyproject.toml)
 #
 # PYTHON=/path/to/python3.12   use this interpreter (default: the first of python3, python3.14 ...
 #                              python3.11 on PATH that is new enough)
@@ -108,6 +108,26 @@ install() {
     fi
 }
 
+uninstall() {
+    if [[ -n $uv ]]; then
+        "$uv" pip uninstall --python "$venv/bin/python" "$@"
+    elif "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+        "$venv/bin/python" -m pip uninstall -y "$@"
+    else
+        "${python:-$(find_python)}" -m pip --python "$venv/bin/python" uninstall -y "$@"
+    fi
+}
+
+# onnxruntime and onnxruntime-gpu are two builds of one module: whichever came last would lie over
+# the other. The first goes, and takes shared files with it, which the second then puts back.
+take_cuda_build() {
+    local wanted
+    [[ " ${extras[*]-} " == *" gpu "* ]] || return 0
+    wanted=$(grep -o 'onnxruntime-gpu[^"]*' pyproject.toml | head -n 1)
+    say "onnxruntime gives way to its CUDA build"
+    uninstall onnxruntime && install --force-reinstall --no-deps "$wanted"
+}
+
 complete && exit 0
 
 # One install at a time, also under `make -j`; the lock ends with this process.
@@ -167,7 +187,7 @@ echo "$maker" >"$marker"
 wanted=$(IFS=,; echo "${extras[*]-}")
 say "installing Ragdrill${wanted:+ with $wanted}: about 850 MB on disk; the first time takes some minutes"
 status=0
-install -e ".${wanted:+[$wanted]}" || status=$?
+{ install -e ".${wanted:+[$wanted]}" && take_cuda_build; } || status=$?
 if [[ $status -ne 0 ]]; then
     # The installer gave up in an orderly way, so what was complete before still is.
     if [[ -f $stamp.old ]]; then

@@ -15,13 +15,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from refstack.common import device
 from refstack.common.context import RequestContext
 from refstack.common.health import service_routes
 from refstack.common.logs import get_logger
 from refstack.common.responses import JsonResponse, read_body
 from refstack.common.settings import Environment, SettingError
 from refstack.embed.api import EXCEPTION_HANDLERS, MOST_BYTES, ApiError, parse, respond
-from refstack.embed.models import DIMENSIONS, LOADERS, ModelUnavailable
+from refstack.embed.models import DIMENSIONS, LOADERS, ON_CUDA, ModelUnavailable
 from refstack.embed.pool import Overloaded, Pool
 
 SHORTEST_KEY = 8
@@ -134,37 +135,29 @@ def build(environment: Environment) -> ASGIApp:
     if min(map(len, keys)) < SHORTEST_KEY or not all(key.isascii() for key in keys):
         expected = f"a comma-separated list of keys of at least {SHORTEST_KEY} ASCII characters"
         raise SettingError("EMBED_API_KEYS", ",".join(keys), expected, secret=True)
-    device = environment.choice("EMBED_DEVICE", ("cpu", "cuda"), "cpu")
-    if device == "cuda":
-        _refuse_without_cuda()
+    devices = device.chosen(environment, "EMBED_DEVICE", {name: ON_CUDA[name] for name in models})
     pool = Pool(
-        models,
-        device,
+        devices,
         environment.integer("EMBED_THREADS", 2, low=1, high=64),
         environment.integer("EMBED_QUEUE", 128, low=1, high=10_000),
     )
     worker = Worker(models, keys, pool)
+    device.export(worker.registry, "rag_embed_device_info", devices)
     app = Starlette(
         routes=[
             Route(_ROUTE, worker.embeddings, methods=["POST"]),
             Route("/v1/models", worker.list_models),
             Route("/v1/models/{model}", worker.one_model),
             *service_routes(
-                "embed", worker.registry, worker.ready, models=list(models), device=device
+                "embed",
+                worker.registry,
+                worker.ready,
+                models=list(models),
+                device=device.foremost(devices),
+                devices=devices,
             ),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=worker.lifespan,
     )
     return RequestContext(app, worker.observe)
-
-
-def _refuse_without_cuda() -> None:
-    from refstack.embed.minilm import cuda_available
-
-    if not cuda_available():
-        raise SettingError(
-            "EMBED_DEVICE",
-            "cuda",
-            "cpu here, as this onnxruntime was built without CUDA (onnxruntime-gpu has it)",
-        )

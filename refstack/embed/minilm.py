@@ -7,20 +7,11 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from refstack.common.device import CPU_PROVIDER, CUDA, CUDA_PROVIDER
 from refstack.embed.models import Embedded, ModelUnavailable, Vectors, package_file, unit
 
 MOST_TOKENS = 256
 """What the model was trained for; longer texts are cut here."""
-
-_CUDA = "CUDAExecutionProvider"
-_CPU = "CPUExecutionProvider"
-
-
-def cuda_available() -> bool:
-    """Whether the installed onnxruntime was built for CUDA."""
-    import onnxruntime
-
-    return _CUDA in onnxruntime.get_available_providers()
 
 
 class MiniLm:
@@ -48,7 +39,7 @@ class MiniLm:
         options.log_severity_level = 3
         # The arena keeps the largest batch it ever saw: 3 GB after one batch of 64.
         options.enable_cpu_mem_arena = False
-        wanted = _CUDA if device == "cuda" else _CPU
+        wanted = CUDA_PROVIDER if device == CUDA else CPU_PROVIDER
         self._session = onnxruntime.InferenceSession(
             str(weights), sess_options=options, providers=[wanted]
         )
@@ -57,7 +48,7 @@ class MiniLm:
         if wanted not in self._session.get_providers():
             raise ModelUnavailable(
                 "onnxruntime could not start its CUDA provider; check the driver and the CUDA "
-                "and cuDNN libraries, or set EMBED_DEVICE=cpu"
+                "and cuDNN libraries, or ask for the device cpu"
             )
         self._inputs = {one.name for one in self._session.get_inputs()}
 

@@ -72,4 +72,7 @@ def _minilm(device: str) -> Model:
 LOADERS: dict[str, Callable[[str], Model]] = {"wordllama-256": _wordllama, "minilm-384": _minilm}
 """Loads a model on a device (`cpu` or `cuda`) by name; raises ModelUnavailable."""
 
+ON_CUDA = {"wordllama-256": False, "minilm-384": True}
+"""Which models onnxruntime runs; a look-up of token vectors has nothing to compute on a GPU."""
+
 DIMENSIONS = {"wordllama-256": 256, "minilm-384": 384}

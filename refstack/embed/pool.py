@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,20 +20,20 @@ class Overloaded(Exception):
 
 
 class Pool:
-    """Loads each model on first use and embeds in `threads` threads.
+    """Loads each model on first use, on its device of `devices`, and embeds in `threads` threads.
 
     A request has at most one slice per thread under way, so requests share the threads fairly.
     At most `most_waiting` requests are held; the next one raises Overloaded.
     """
 
-    def __init__(self, names: tuple[str, ...], device: str, threads: int, most_waiting: int):
-        self._device = device
+    def __init__(self, devices: Mapping[str, str], threads: int, most_waiting: int) -> None:
+        self._devices = devices
         self._threads = threads
         self._most_waiting = most_waiting
         self._waiting = 0
         self._models: dict[str, Model] = {}
         self._failures: dict[str, str] = {}
-        self._locks = {name: threading.Lock() for name in names}
+        self._locks = {name: threading.Lock() for name in devices}
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="embed")
 
     def failure(self, name: str) -> str | None:
@@ -86,7 +87,7 @@ class Pool:
         with self._locks[name]:
             if name not in self._models:
                 try:
-                    self._models[name] = LOADERS[name](self._device)
+                    self._models[name] = LOADERS[name](self._devices[name])
                 except Exception as error:
                     unavailable = isinstance(error, ModelUnavailable)
                     self._failures[name] = str(error) if unavailable else type(error).__name__

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from refstack.common import device
 from refstack.common.context import RequestContext
 from refstack.common.health import service_routes
 from refstack.common.logs import get_logger
@@ -22,7 +23,7 @@ from refstack.common.responses import read_body
 from refstack.common.settings import Environment, SettingError
 from refstack.embed.models import ModelUnavailable
 from refstack.rerank.api import EXCEPTION_HANDLERS, MOST_BYTES, ApiError, parse, respond
-from refstack.rerank.scorers import SCORERS, Scorer
+from refstack.rerank.scorers import ON_CUDA, SCORERS, Scorer
 
 SHORTEST_KEY = 8
 DEFAULT_MODEL = "hybrid-256"
@@ -34,9 +35,15 @@ class Reranker:
     """The routes, with what they share; at most `most_waiting` requests are held at once."""
 
     def __init__(
-        self, model: str, keys: tuple[str, ...], cache_bytes: int, threads: int, most_waiting: int
+        self,
+        model: str,
+        place: str,
+        keys: tuple[str, ...],
+        cache_bytes: int,
+        threads: int,
+        most_waiting: int,
     ) -> None:
-        self._model = model
+        self._model, self._place = model, place
         self._cache_bytes = cache_bytes
         self._keys = [key.encode() for key in keys]
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="rerank")
@@ -115,7 +122,7 @@ class Reranker:
         loop = asyncio.get_running_loop()
         try:
             self._scorer = await loop.run_in_executor(
-                self._executor, SCORERS[self._model], self._cache_bytes
+                self._executor, SCORERS[self._model], self._cache_bytes, self._place
             )
             self._failure = None
         except Exception as error:
@@ -131,17 +138,22 @@ def build(environment: Environment) -> ASGIApp:
         expected = f"a comma-separated list of keys of at least {SHORTEST_KEY} ASCII characters"
         raise SettingError("RERANK_API_KEYS", ",".join(keys), expected, secret=True)
     model = environment.choice("RERANK_MODEL", SCORERS, DEFAULT_MODEL)
+    devices = device.chosen(environment, "RERANK_DEVICE", {model: ON_CUDA[model]})
     reranker = Reranker(
         model,
+        devices[model],
         keys,
         environment.integer("RERANK_CACHE_MB", 64, low=0, high=65_536) << 20,
         environment.integer("RERANK_THREADS", 2, low=1, high=64),
         environment.integer("RERANK_QUEUE", 128, low=1, high=10_000),
     )
+    device.export(reranker.registry, "rag_rerank_device_info", devices)
     app = Starlette(
         routes=[
             Route(_ROUTE, reranker.rerank, methods=["POST"]),
-            *service_routes("rerank", reranker.registry, reranker.ready, model=model),
+            *service_routes(
+                "rerank", reranker.registry, reranker.ready, model=model, device=devices[model]
+            ),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=reranker.lifespan,

@@ -79,7 +79,7 @@ class Hybrid:
     # Measured over the first 20 passages of 697 questions (benchmarks/retrieval.py).
     scales: tuple[Scale, ...] = (Scale(0.454, 0.0450), Scale(0.554, 0.0938), Scale(0.526, 0.187))
 
-    def __init__(self, cache_bytes: int) -> None:
+    def __init__(self, cache_bytes: int, device: str = "cpu") -> None:
         self._model = WordLlama()
         self._cache: TextCache[_Static] = TextCache(cache_bytes)
 
@@ -144,8 +144,8 @@ class MiniLmMaxSim:
     # Measured as those of Hybrid.
     scales: tuple[Scale, ...] = (Scale(0.363, 0.107), Scale(0.463, 0.0841))
 
-    def __init__(self, cache_bytes: int) -> None:
-        self._model = MiniLm("cpu")
+    def __init__(self, cache_bytes: int, device: str = "cpu") -> None:
+        self._model = MiniLm(device)
         self._cache: TextCache[_Contextual] = TextCache(cache_bytes)
 
     @property
@@ -173,11 +173,15 @@ class MiniLmMaxSim:
         return _averaged(self.parts(query, texts), self.scales)
 
 
-SCORERS: dict[str, Callable[[int], Scorer]] = {
+SCORERS: dict[str, Callable[..., Scorer]] = {
     "hybrid-256": Hybrid,
     "minilm-maxsim": MiniLmMaxSim,
 }
-"""Loads a scorer by name, with the bytes its cache may hold; raises ModelUnavailable."""
+"""Loads a scorer by name, with the bytes its cache may hold and its device (`cpu` or `cuda`);
+raises ModelUnavailable."""
+
+ON_CUDA = {"hybrid-256": False, "minilm-maxsim": True}
+"""Which scorers hold a model that onnxruntime runs; looking up vectors needs no GPU."""
 
 
 def _averaged(parts: Parts, scales: tuple[Scale, ...]) -> Scores:

@@ -113,6 +113,17 @@ def test_a_wanted_extra_is_added_and_kept(place: Place) -> None:
     assert place.installs() == [".", ".[dev]", ".[containers,dev]"]
 
 
+def test_with_a_gpu_one_build_of_onnxruntime_gives_way_to_the_other(place: Place) -> None:
+    assert place.run("gpu").returncode == 0
+    calls = [line for line in place.calls.read_text().splitlines() if line.startswith("pip ")]
+    assert [line.split()[1] for line in calls] == ["install", "uninstall", "install"]
+    assert calls[1].split()[-1] == "onnxruntime"
+    assert "--force-reinstall --no-deps onnxruntime-gpu>=" in calls[2]
+    # It is wanted from now on, and not done again.
+    assert place.run().returncode == 0
+    assert len(place.calls.read_text().splitlines()) == len(calls) + 1
+
+
 def test_changed_requirements_are_installed_and_changed_tool_settings_are_not(place: Place) -> None:
     place.run()
     project = place.root / "pyproject.toml"

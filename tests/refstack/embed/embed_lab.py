@@ -64,7 +64,7 @@ def start(log: Path, **changed: str) -> Worker:
             stderr=subprocess.STDOUT,
         )
     worker = Worker(f"http://127.0.0.1:{port}", process, log)
-    for _ in range(200):
+    for _ in range(1200):
         try:
             if worker.get("/readyz").status_code == 200:
                 return worker

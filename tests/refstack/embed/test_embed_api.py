@@ -149,6 +149,14 @@ def test_a_query_is_answered_while_a_batch_is_under_way(worker: Worker) -> None:
     assert done.index("batch") > 0
 
 
+def test_health_and_metrics_tell_where_each_model_runs(worker: Worker) -> None:
+    told = worker.get("/healthz").json()
+    assert told["device"] == "cpu"
+    assert told["devices"] == {"wordllama-256": "cpu", "minilm-384": "cpu"}
+    metrics = worker.get("/metrics").text
+    assert 'rag_embed_device_info{device="cpu",model="minilm-384"} 1.0' in metrics
+
+
 def test_the_log_holds_no_text_and_no_key(worker: Worker) -> None:
     worker.embed("a text that nobody else may read")
     worker.send({"input": "x", "model": "wordllama-256"}, "a-key-that-is-wrong")
@@ -165,6 +173,10 @@ def test_the_log_holds_no_text_and_no_key(worker: Worker) -> None:
         ({"EMBED_API_KEYS": "long-enough-key,short"}, "EMBED_API_KEYS"),
         ({"EMBED_MODELS": "word2vec"}, "EMBED_MODELS"),
         ({"EMBED_THREADS": "0"}, "EMBED_THREADS"),
+        ({"EMBED_DEVICE": "gpu"}, "EMBED_DEVICE"),
+        ({"EMBED_DEVICE": "cuda", "EMBED_MODELS": "wordllama-256"}, "EMBED_DEVICE"),
+        # No device is visible, so this ends so on a machine with a GPU as well.
+        ({"EMBED_DEVICE": "cuda", "CUDA_VISIBLE_DEVICES": ""}, "EMBED_DEVICE holds 'cuda'"),
     ],
 )
 def test_a_bad_setting_is_one_line_and_status_2(changed: dict[str, str], named: str) -> None:

@@ -93,7 +93,7 @@ class _Gate:
 def test_a_query_waits_for_a_slice_and_not_for_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = _Gate()
     monkeypatch.setitem(_loaders(), "gate", lambda device: gate)
-    pool = Pool(("gate",), "cpu", 1, 8)
+    pool = Pool({"gate": "cpu"}, 1, 8)
 
     async def scene() -> None:
         batch = asyncio.create_task(pool.embed("gate", ["batch"] * SLICE * 5))
@@ -114,7 +114,7 @@ def test_more_requests_than_the_queue_takes_are_turned_away(
 ) -> None:
     gate = _Gate()
     monkeypatch.setitem(_loaders(), "gate", lambda device: gate)
-    pool = Pool(("gate",), "cpu", 1, 2)
+    pool = Pool({"gate": "cpu"}, 1, 2)
 
     async def scene() -> None:
         held = [asyncio.create_task(pool.embed("gate", ["x"])) for _ in range(2)]
@@ -137,7 +137,7 @@ def test_a_model_that_cannot_be_loaded_is_told_each_time(
         raise ModelUnavailable("the file is damaged")
 
     monkeypatch.setitem(_loaders(), "broken", broken)
-    pool = Pool(("broken",), "cpu", 2, 8)
+    pool = Pool({"broken": "cpu"}, 2, 8)
     for _ in range(2):
         with pytest.raises(ModelUnavailable, match="damaged"):
             asyncio.run(pool.embed("broken", ["x"] * count))

@@ -35,7 +35,7 @@ def reranker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]
     headers = {"Authorization": f"Bearer {KEY}"}
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
-            for _ in range(200):
+            for _ in range(1200):
                 try:
                     if client.get("/readyz").status_code == 200:
                         break

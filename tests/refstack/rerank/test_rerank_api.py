@@ -99,6 +99,11 @@ def test_requests_texts_and_batches_are_counted(reranker: httpx.Client) -> None:
         ({"RERANK_API_KEYS": ""}, "RERANK_API_KEYS"),
         ({"RERANK_API_KEYS": "short"}, "RERANK_API_KEYS"),
         ({"RERANK_MODEL": "cross-encoder"}, "RERANK_MODEL"),
+        ({"RERANK_DEVICE": "cuda"}, "RERANK_DEVICE"),
+        (
+            {"RERANK_DEVICE": "cuda", "RERANK_MODEL": "minilm-maxsim", "CUDA_VISIBLE_DEVICES": ""},
+            "RERANK_DEVICE holds 'cuda'",
+        ),
     ],
 )
 def test_a_bad_setting_is_one_line_and_status_2(changed: dict[str, str], named: str) -> None:
@@ -114,3 +119,9 @@ def test_a_bad_setting_is_one_line_and_status_2(changed: dict[str, str], named: 
     assert done.returncode == 2
     assert done.stderr.startswith(f"refstack.rerank: {named}")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_health_and_metrics_tell_where_the_model_runs(reranker: httpx.Client) -> None:
+    assert reranker.get("/healthz").json()["device"] == "cpu"
+    line = 'rag_rerank_device_info{device="cpu",model="hybrid-256"} 1.0'
+    assert line in reranker.get("/metrics").text
