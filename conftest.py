@@ -33,6 +33,5 @@ pytest_plugins = [
     "fixtures.rehearsal",
     "fixtures.drill",
     "fixtures.scenario",
-    "fixtures.remedy",
     "fixtures.gameday",
 ]

@@ -115,9 +115,11 @@ class Requirement:
 
     @property
     def status(self) -> str:
-        """``met`` if every case passed, ``not met`` if one failed, else ``not shown``."""
+        """``met`` if every case passed, ``not met`` if one failed, else ``not shown``; one whose
+        cases show only a part of it, as its waiver says, is not met by their passing."""
         if self.verdict is Verdict.PASS:
-            return "met"
+            in_part = self.waiver is not None and self.waiver.get("kind") == "in-part"
+            return "not shown" if in_part else "met"
         if any(case.verdict is Verdict.FAIL for case in self.cases):
             return "not met"
         return "not shown"

@@ -81,13 +81,14 @@ class Requirement:
 
 @dataclass(frozen=True, config=_STRICT)
 class Waiver:
-    """A dated exception: a requirement is *not shown* (``not-yet``) or its failure ``accepted``.
+    """A dated exception: a requirement is *not shown* (``not-yet``), its cases show only a part of
+    it (``in-part``: *not shown* as well), or its failure is ``accepted``.
 
     ``until`` is the last day on which it holds.
     """
 
     slug: Slug
-    kind: Literal["not-yet", "accepted"]
+    kind: Literal["not-yet", "in-part", "accepted"]
     reason: Text
     until: date
     owner: Text

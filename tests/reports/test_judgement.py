@@ -61,6 +61,21 @@ def test_the_full_run_counts_every_verdict(tmp_path: Path) -> None:
     assert (must.waived, found.tallies[1].waived) == (1, 0), "an expired waiver waives nothing"
 
 
+@pytest.mark.parametrize(("kind", "status"), [("in-part", "not shown"), ("accepted", "met")])
+def test_cases_that_show_a_part_leave_their_requirement_not_shown(
+    tmp_path: Path, kind: str, status: str
+) -> None:
+    make = Maker(tmp_path)
+    make.start()
+    waiver = {"reason": "the rest is to come", "until": "2099-01-01", "kind": kind}
+    make.guide({"isolation/query": waiver})
+    make.passing("isolation/query::filter_cannot_widen", "no foreign chunk")
+    make.finish()
+    found = judged(make)
+    assert found.verdict is Verdict.PASS, "the case itself did pass"
+    assert found.run.requirements["isolation/query"].status == status
+
+
 def test_an_inconclusive_requirement_is_not_shown(tmp_path: Path) -> None:
     run = load(full(tmp_path))
     assert run.requirements["tune/ef"].status == "not shown"
