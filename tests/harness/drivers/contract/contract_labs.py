@@ -15,7 +15,7 @@ from typing import Any
 from embedded_lab import ROOT, marked
 
 from harness.core.errors import HarnessError
-from harness.core.target import TargetFile
+from harness.core.target import TargetFile, load_target
 from harness.drivers.attach import attached
 from harness.drivers.base import Stack
 from harness.drivers.embedded.bringup import ALLOW, BootOptions
@@ -214,4 +214,41 @@ class ContainersLab(Lab):
         sweep_directories(place / "ragdrill")
 
 
-LABS: dict[str, type[Lab]] = {lab.name: lab for lab in (EmbeddedLab, AttachLab, ContainersLab)}
+class ComposeLab(ContainersLab):
+    """The operator's Compose project: the reference stack's own file, with the local images."""
+
+    name = "compose"
+
+    def unavailable(self) -> str:
+        why = super().unavailable()
+        if why:
+            return why
+        from harness.drivers.compose.cli import require_compose
+
+        try:
+            require_compose()
+        except HarnessError as error:
+            return error.what
+        return ""
+
+    def boot(self, run_id: str, place: Path, allow: frozenset[str] = ALLOW) -> Any:
+        from harness.drivers.compose.stack import ComposeStack
+
+        os.environ["RAGDRILL_IMAGES"] = "local"
+        target = load_target(ROOT / "refstack" / "compose.target.toml")
+        wanted = target.target.model_copy(update={"allow": tuple(sorted(allow))})
+        target = target.model_copy(update={"target": wanted})
+        scratch_root, logs = place / "ragdrill", place / "logs" / run_id
+        stack = ComposeStack.of_target(run_id, scratch_root, logs, target, time_scale=60)
+        stack.up()
+        return stack
+
+    def attach(self, stack: Stack) -> Stack:
+        from harness.drivers.compose.stack import ComposeStack
+
+        return ComposeStack.attach(stack.scratch / STATE_NAME)
+
+
+LABS: dict[str, type[Lab]] = {
+    lab.name: lab for lab in (EmbeddedLab, AttachLab, ContainersLab, ComposeLab)
+}
