@@ -30,13 +30,11 @@ def is_dead(labels: Mapping[str, str]) -> bool:
     What another machine, or another space of process numbers, made is left alone; what this
     machine made before it was started anew is dead.
     """
-    their, here = labels.get(MACHINE, "").split("/"), machine().split("/")
-    if len(their) != len(here) or not their[0] or their[0] != here[0]:
-        return False
-    if their[1] != here[1]:
-        return True
-    if their[2] != here[2]:
-        return False
+    theirs = labels.get(MACHINE, "")
+    if theirs != machine():
+        their, here = theirs.split("/"), machine().split("/")
+        # The same machine, started anew since.
+        return bool(their[0]) and their[0] == here[0] and their[1:2] != here[1:2]
     pid, _, start = labels.get(OWNER, "").partition(" ")
     if not pid.isdigit() or not start.isdigit():
         return False

@@ -51,7 +51,7 @@ def subject(
         stack.down()
         if isinstance(lab, AttachLab):
             lab.end(run_id)
-    assert eventually(lambda: not lab.left(run_id, place), 30), lab.left(run_id, place)
+    assert eventually(lambda: not lab.left(run_id, place)), lab.left(run_id, place)
 
 
 @pytest.fixture(params=[name for name, lab in LABS.items() if lab.boots])
