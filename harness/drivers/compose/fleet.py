@@ -175,15 +175,21 @@ class ComposeFleet(Fleet):
                     self.client.api.remove_volume(volume, force=True)
                 except docker.errors.APIError as error:
                     # Another service keeps its own there too: what only this one had is gone.
-                    if error.status_code != requests.codes.conflict:
+                    if error.status_code not in (requests.codes.conflict, requests.codes.not_found):
                         raise
 
     def volumes(self, container: docker.models.containers.Container) -> list[str]:
-        """The named volumes that a container may write to."""
+        """The project's volumes that a container may write to; nameless ones go with it."""
+        return [str(mount["Name"]) for mount in self.mounts(container)]
+
+    def mounts(self, container: docker.models.containers.Container) -> list[dict[str, Any]]:
+        """Where the volumes of :meth:`volumes` are, as the engine describes them."""
         return [
-            mount["Name"]
+            mount
             for mount in container.attrs["Mounts"]
-            if mount["Type"] == "volume" and mount.get("RW") and mount.get("Name")
+            if mount["Type"] == "volume"
+            and mount.get("RW")
+            and str(mount.get("Name", "")).startswith(f"{self.state.project}_")
         ]
 
     @property

@@ -192,9 +192,9 @@ class LocalComposeStack(ComposeStack, LocalContainerStack):
         """
         fleet = self.fleet
         container = fleet.container(part_of(fleet.state, role))
-        for mount in container.attrs["Mounts"] if container is not None else ():
+        for mount in fleet.mounts(container) if container is not None else ():
             place = Path(mount["Source"])
-            if mount["Type"] == "volume" and mount.get("RW") and _is_reachable(place):
+            if _is_reachable(place):
                 if role == "metadata" and (place / "data").is_dir():
                     return place / "data"
                 return place
