@@ -274,6 +274,8 @@ def test_disaster_recovery_drill(
         for name in ("samples", "ledgers"):
             if (order.resume / name).is_dir():
                 shutil.copytree(order.resume / name, run.directory / name, dirs_exist_ok=True)
+        # From the moment on at which the secret is here, it is this run that can be resumed.
+        drill.keep()
         secrets.move(run.directory)
     history.redactor.add(tenant.token)
     # The queries before and after must be the same ones, whichever run asks them.
