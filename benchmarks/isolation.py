@@ -31,7 +31,7 @@ from harness.checks.probes_paths import READ_PROBES
 from harness.checks.probes_query import QUERY_PROBES
 from harness.drivers.base import Stack
 from harness.drivers.embedded.stack import EmbeddedStack
-from harness.drivers.gateway_http import AuthClient, ReferenceGateway
+from harness.drivers.gateway_http import AuthClient, GatewayClient
 
 BAR = 300.0
 """Probes a second, on 2 cores."""
@@ -50,13 +50,13 @@ class Tally:
 def canaries_on(stack: Stack) -> Iterator[Canaries]:
     """Two tenants with documents on a stack that runs, outside of pytest."""
     auth = AuthClient(stack.endpoint("auth").url, stack.credentials("auth")["service_key"])
-    opened: list[ReferenceGateway] = []
+    opened: list[GatewayClient] = []
 
     def new_tenant(stem: str, personas: tuple[str, ...]) -> Tenant:
         return sign_up(auth, f"{stem}-{secrets.token_hex(4)}", personas)
 
-    def connect(token: str | None, *, timeout: float = 15.0) -> ReferenceGateway:
-        opened.append(ReferenceGateway(stack.endpoint("edge").url, token, timeout=timeout))
+    def connect(token: str | None, *, timeout: float = 15.0) -> GatewayClient:
+        opened.append(GatewayClient(stack.endpoint("edge").url, token, timeout=timeout))
         return opened[-1]
 
     try:

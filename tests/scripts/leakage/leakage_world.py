@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 
+from fixtures.leaks import Owned, write_rows
 from tests.refstack.gateway.gateway_servers import ROOT, Child, Postgres, free_port, until
 
 KEY = "vectordb-key-of-the-leakage-tests"
 COLLECTION = "rag-chunks-small"
 DIMENSION = 4
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A chunk with a point that is as it should be."""
-
-    tenant_id: str
-    persona: str
-    document_id: str
-    chunk_id: str
-    point_id: str
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        fields = ("tenant_id", "persona", "document_id", "chunk_id")
-        return {name: getattr(self, name) for name in fields}
 
 
 class LeakageWorld:
@@ -88,28 +71,12 @@ class LeakageWorld:
         assert answer.status_code == 200, f"{method} {path}: {answer.text}"
         return answer.json()["result"]
 
-    def fill(self, count: int) -> list[Chunk]:
+    def fill(self, count: int) -> list[Owned]:
         """Begin anew with `count` chunks of three tenants with two personas, and their points."""
         with psycopg.connect(self.postgres.dsn()) as connection:
             connection.execute("TRUNCATE public.documents, public.chunks, rag.vector_cleanup")
             chunks = list(_chunks(count))
-            with connection.cursor().copy(
-                "COPY public.documents (tenant_id, document_id, persona, body, content_sha256,"
-                " embed_model) FROM STDIN"
-            ) as copy:
-                for chunk in chunks:
-                    copy.write_row(
-                        (chunk.tenant_id, chunk.document_id, chunk.persona, "text", "0", "small")
-                    )
-            with connection.cursor().copy(
-                "COPY public.chunks (tenant_id, chunk_id, document_id, persona, position,"
-                " point_id, text) FROM STDIN"
-            ) as copy:
-                for chunk in chunks:
-                    copy.write_row(
-                        (chunk.tenant_id, chunk.chunk_id, chunk.document_id, chunk.persona, 0,
-                         chunk.point_id, "text")
-                    )  # fmt: skip
+            write_rows(connection, chunks)
         self.http.delete(f"/collections/{COLLECTION}")
         vectors = {"size": DIMENSION, "distance": "Cosine"}
         self.call("PUT", f"/collections/{COLLECTION}", {"vectors": vectors})
@@ -154,16 +121,10 @@ class LeakageWorld:
         )  # fmt: skip
 
 
-def _chunks(count: int) -> Iterator[Chunk]:
+def _chunks(count: int) -> Iterator[Owned]:
     for number in range(count):
         tenant = ("acme", "globex", "initech")[number % 3]
         persona = ("work", "personal")[number // 3 % 2]
         document = f"doc-{number:06d}"
         point = uuid.uuid5(uuid.NAMESPACE_URL, f"{tenant}/{document}")
-        yield Chunk(tenant, persona, document, f"{document}#0123456789abcdef.0000", str(point))
-
-
-def findings(directory: Path) -> dict[int | str, dict[str, Any]]:
-    """The findings of an audit by point id."""
-    lines = (directory / "leaks.jsonl").read_text().splitlines()
-    return {each["point_id"]: each for each in map(json.loads, lines)}
+        yield Owned(tenant, persona, document, f"{document}#0123456789abcdef.0000", str(point))

@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.scripts.leakage.leakage_world import COLLECTION, Chunk, LeakageWorld, findings
+from fixtures.leaks import Owned, found_by
+from tests.scripts.leakage.leakage_world import COLLECTION, LeakageWorld
 
 COUNT = 1200
 
@@ -21,7 +22,7 @@ def _new() -> str:
     return str(uuid.uuid4())
 
 
-def plant(leakage: LeakageWorld, chunks: list[Chunk]) -> dict[int | str, str]:
+def plant(leakage: LeakageWorld, chunks: list[Owned]) -> dict[int | str, str]:
     """Make one mistake of each sort that an operator makes; returns the kind by point id."""
     one, two, three, four, five, six, seven, eight = random.Random(3).sample(chunks, 8)
     planted: dict[int | str, str] = {}
@@ -50,26 +51,26 @@ def plant(leakage: LeakageWorld, chunks: list[Chunk]) -> dict[int | str, str]:
 
 
 @pytest.fixture
-def chunks(leakage: LeakageWorld) -> list[Chunk]:
+def chunks(leakage: LeakageWorld) -> list[Owned]:
     return leakage.fill(COUNT)
 
 
-def test_sound_stores_are_clean(leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path) -> None:
+def test_sound_stores_are_clean(leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path) -> None:
     ran = leakage.run("leakage_audit.py", "--out", str(tmp_path))
     assert ran.returncode == 0, ran.stderr
-    assert findings(tmp_path) == {}
+    assert found_by(tmp_path) == {}
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["points"], report["chunks"]) == (COUNT, COUNT)
     assert "clean" in (tmp_path / "index.html").read_text()
 
 
 def test_each_planted_leak_is_found_by_its_kind_and_nothing_else_is(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     planted = plant(leakage, chunks)
     ran = leakage.run("leakage_audit.py", "--out", str(tmp_path))
     assert ran.returncode == 1, ran.stderr
-    found = findings(tmp_path)
+    found = found_by(tmp_path)
     assert {point: each["kind"] for point, each in found.items()} == planted
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["kinds"] == {k: Counter(planted.values())[k] for k in report["kinds"]}
@@ -78,18 +79,18 @@ def test_each_planted_leak_is_found_by_its_kind_and_nothing_else_is(
 
 
 def test_a_foreign_point_is_reported_with_the_namespace_whose_chunk_it_holds(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     victim = chunks[0]
     leakage.put([(point := _new(), {**victim.payload, "tenant_id": "initech"})])
     leakage.run("leakage_audit.py", "--out", str(tmp_path))
-    found = findings(tmp_path)[point]
+    found = found_by(tmp_path)[point]
     assert (found["tenant_id"], found["owner_tenant"]) == ("initech", victim.tenant_id)
     assert found["owner_point"] == victim.point_id
 
 
 def test_points_that_wait_for_their_removal_are_no_leak(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     replaced, overdue = _new(), _new()
     gone: dict[str, Any] = {**chunks[0].payload, "chunk_id": "doc-000000#older.0000"}
@@ -100,7 +101,7 @@ def test_points_that_wait_for_their_removal_are_no_leak(
             " 'work', 'replaced', ARRAY[%s::uuid], now() - %s::interval)", point, age,
         )  # fmt: skip
     leakage.run("leakage_audit.py", "--out", str(tmp_path))
-    assert set(findings(tmp_path)) == {overdue}, "only what nobody removes any more"
+    assert set(found_by(tmp_path)) == {overdue}, "only what nobody removes any more"
     [collection] = [
         each
         for each in json.loads((tmp_path / "report.json").read_text())["collections"]
@@ -110,7 +111,7 @@ def test_points_that_wait_for_their_removal_are_no_leak(
 
 
 def test_rows_that_contradict_each_other_are_found(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     with psycopg.connect(leakage.postgres.dsn(), autocommit=True) as connection:
         connection.execute("ALTER TABLE public.chunks DISABLE TRIGGER chunk_follows_document")
@@ -134,7 +135,7 @@ def test_rows_that_contradict_each_other_are_found(
     ],
 )
 def test_what_cannot_be_checked_is_never_clean(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path, changes: dict[str, str], said: str
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path, changes: dict[str, str], said: str
 ) -> None:
     ran = leakage.run("leakage_audit.py", "--out", str(tmp_path), **changes)
     assert ran.returncode == 2
@@ -143,7 +144,7 @@ def test_what_cannot_be_checked_is_never_clean(
 
 
 def test_a_role_that_sees_only_its_own_rows_is_refused(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     with psycopg.connect(leakage.postgres.dsn(), autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS narrow")
@@ -156,7 +157,7 @@ def test_a_role_that_sees_only_its_own_rows_is_refused(
 
 
 def test_stores_of_two_deployments_are_not_compared(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     leakage.postgres.rows("TRUNCATE public.documents, public.chunks")
     ran = leakage.run("leakage_audit.py", "--out", str(tmp_path))
@@ -164,7 +165,7 @@ def test_stores_of_two_deployments_are_not_compared(
 
 
 def test_a_pattern_that_names_no_collection_is_not_clean(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     ran = leakage.run("leakage_audit.py", "--out", str(tmp_path), "--collections", "rag-chumks*")
     assert ran.returncode == 2 and "no collection to audit" in ran.stderr

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.leaks import Owned, found_by
 from harness.checks.collection import Collection
 from harness.checks.digest import Digest, digest
-from tests.scripts.leakage.leakage_world import COLLECTION, KEY, Chunk, LeakageWorld, findings
+from tests.scripts.leakage.leakage_world import COLLECTION, KEY, LeakageWorld
 
 COUNT = 600
 
 
 @pytest.fixture
-def chunks(leakage: LeakageWorld) -> list[Chunk]:
+def chunks(leakage: LeakageWorld) -> list[Owned]:
     return leakage.fill(COUNT)
 
 
@@ -27,7 +28,7 @@ def content(leakage: LeakageWorld, without: set[int | str]) -> Digest:
         return digest(collection, where=where)
 
 
-def plant(leakage: LeakageWorld, chunks: list[Chunk]) -> set[int | str]:
+def plant(leakage: LeakageWorld, chunks: list[Owned]) -> set[int | str]:
     """Leaks of every kind, each beside sound points of the same tenant and persona."""
     leakage.set_payload([chunks[3].point_id], {"tenant_id": "globex"})
     leakage.clear_payload([chunks[9].point_id])
@@ -43,7 +44,7 @@ def audit(leakage: LeakageWorld, out: Path) -> None:
 
 
 def test_exactly_the_leaked_points_go_and_the_rest_stays_as_it_was(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     planted = plant(leakage, chunks)
     before, rest = leakage.ids(), content(leakage, planted)
@@ -61,7 +62,7 @@ def test_exactly_the_leaked_points_go_and_the_rest_stays_as_it_was(
 
 
 def test_a_dry_run_names_what_would_go_and_changes_nothing(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     planted = plant(leakage, chunks)
     whole = content(leakage, set())
@@ -74,7 +75,7 @@ def test_a_dry_run_names_what_would_go_and_changes_nothing(
 
 
 def test_a_second_run_finds_nothing_left_to_do(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     planted = plant(leakage, chunks)
     audit(leakage, tmp_path)
@@ -89,7 +90,7 @@ def test_a_second_run_finds_nothing_left_to_do(
 
 
 def test_what_was_put_right_since_the_audit_stays(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     planted = plant(leakage, chunks)
     audit(leakage, tmp_path)
@@ -100,7 +101,7 @@ def test_what_was_put_right_since_the_audit_stays(
     assert json.loads((tmp_path / "purge.json").read_text())["spared"] == 1
 
 
-def test_without_findings_it_audits_first(leakage: LeakageWorld, chunks: list[Chunk]) -> None:
+def test_without_findings_it_audits_first(leakage: LeakageWorld, chunks: list[Owned]) -> None:
     planted = plant(leakage, chunks)
     ran = leakage.run("leakage_purge.py")
     assert ran.returncode == 0, ran.stderr
@@ -108,21 +109,21 @@ def test_without_findings_it_audits_first(leakage: LeakageWorld, chunks: list[Ch
 
 
 def test_most_of_a_collection_is_not_purged_unless_the_number_is_named(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     leakage.postgres.rows("DELETE FROM public.documents WHERE document_id > 'doc-000010'")
     audit(leakage, tmp_path)
     ran = leakage.run("leakage_purge.py", "--findings", str(tmp_path))
     assert ran.returncode == 2 and "--most" in ran.stderr
     assert len(leakage.ids()) == COUNT
-    many = str(len(findings(tmp_path)))
+    many = str(len(found_by(tmp_path)))
     ran = leakage.run("leakage_purge.py", "--findings", str(tmp_path), "--most", many)
     assert ran.returncode == 0, ran.stderr
     assert len(leakage.ids()) == COUNT - int(many)
 
 
 def test_an_audit_that_never_ended_is_not_purged_by(
-    leakage: LeakageWorld, chunks: list[Chunk], tmp_path: Path
+    leakage: LeakageWorld, chunks: list[Owned], tmp_path: Path
 ) -> None:
     plant(leakage, chunks)
     audit(leakage, tmp_path)
