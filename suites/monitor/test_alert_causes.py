@@ -122,7 +122,8 @@ def test_alerts_that_wait_long_come_and_go_too(
                     expected=guilty,
                     actual=sorted(named),
                 )
-        expect_resolved(evidence, watches, time.time(), GOES_S)
+            gone = time.time()
+        expect_resolved(evidence, watches, gone, GOES_S)
 
 
 @conformance("monitor/alert-delivered", since="0.2", profiles=("full",))
@@ -162,9 +163,10 @@ def test_each_role_that_is_down_is_named(
             actual=sorted(unreachable),
         )
     finally:
+        gone = time.time()
         for role in (*ORDER, *others):
             stack.start(role)
-    expect_resolved(evidence, watches, time.time(), GOES_S)
+    expect_resolved(evidence, watches, gone, GOES_S)
     settle(stack, alerts)
     again = time.time()
     stack.stop("exporter")

@@ -119,7 +119,8 @@ def test_alerts_come_with_their_cause_and_go_with_it(
                         actual=watch.state,
                     )
                 _expect_told_once(stack, evidence, began)
-            expect_resolved(evidence, watches, time.time(), GOES_S)
+                gone = time.time()
+            expect_resolved(evidence, watches, gone, GOES_S)
         finally:
             traffic.stop()
     evidence.require(
@@ -148,12 +149,21 @@ def _expect_told_once(stack: Stack, evidence: Evidence, began: float) -> None:
         expected=2,
         actual=together,
     )
-    aged = members(stack, began, "RAG_Backup_Too_Old", "store")
+    for name, label, guilty in (
+        ("RAG_Role_Down", "job", "rerank"),
+        ("RAG_Backup_Too_Old", "store", "vectordb"),
+        ("RAG_Exporter_Blind", "source", "keys"),
+    ):
+        named = members(stack, began, name, label)
+        evidence.require(
+            f"{name} names {guilty}, which has the cause",
+            guilty in named,
+            expected=guilty,
+            actual=sorted(named),
+        )
     evidence.require(
         "of two stores, the one whose backup is fresh is not named",
-        aged == {"vectordb"},
-        expected="vectordb",
-        actual=sorted(aged),
+        "metadata" not in members(stack, began, "RAG_Backup_Too_Old", "store"),
     )
 
 
