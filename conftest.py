@@ -34,4 +34,5 @@ pytest_plugins = [
     "fixtures.drill",
     "fixtures.scenario",
     "fixtures.gameday",
+    "fixtures.gpu",
 ]

@@ -33,7 +33,7 @@ ROLES = (
     "exporter",
     "logship",
 )
-PROFILES = ("ci", "full", "drill", "upgrade", "safe")
+PROFILES = ("ci", "full", "drill", "upgrade", "safe", "gpu")
 """``ci`` minutes; ``full`` everything; ``drill`` recovery; ``upgrade`` before an upgrade; ``safe``
 only what reads and writes."""
 
