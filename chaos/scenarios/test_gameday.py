@@ -41,6 +41,12 @@ def test_a_game_day_loses_nothing_and_leaks_nothing(
         actual=told(played.broken[:5], [str(each) for each in least], trials),
     )
     evidence.require(
+        "each acknowledged document could be read back at the end",
+        not played.unread,
+        expected=f"an answer for each of {played.acknowledged}",
+        actual=told(played.unread[:5], [str(each) for each in least], trials),
+    )
+    evidence.require(
         "no answer to the load held a foreign document",
         not strays,
         expected="none",

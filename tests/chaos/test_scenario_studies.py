@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from test_scenario_judgement import FAST, INCIDENT, ON, SLOW, SLOW_LINK, treated
+from test_scenario_judgement import FAST, INCIDENT, OFF, ON, SLOW, SLOW_LINK, treated
 
 from chaos.playbooks import Seen, Step
 from fixtures.incident import Arm, Incident
 from fixtures.scenario import Scenario
 from fixtures.studies import Need, ablate, repeat
-from harness.core.evidence import Evidence, NotConformant
+from harness.core.evidence import Evidence, Inconclusive, NotConformant
 from harness.core.history import History
 
 
@@ -33,16 +36,19 @@ A, B = step_of("a"), step_of("b")
 
 
 class Bench:
-    """Answers for the runner: an arm heals when its steps contain ``cure``, in that order."""
+    """Answers for the runner: an arm heals when its steps contain ``cure``, in that order; in the
+    arm ``passing`` the fault goes away by itself."""
 
     def __init__(self, cure: list[str], place: Path) -> None:
-        self.cure = cure
+        self.cure, self.passing = cure, ""
+        self.judged: list[str] = []
         self.evidence = Evidence("playbook/latency::x", History(place))
 
     def run_arm(self, name: str, incident: Incident, *steps: Step, hold_s: float = 0.0) -> Arm:
         slugs = [step.slug for step in steps]
         left = iter(slugs)
         healed = all(slug in left for slug in self.cure)
+        on = OFF if name == self.passing else ON
         seen = dict.fromkeys(slugs, Seen(True))
         return replace(
             treated(),
@@ -51,10 +57,17 @@ class Bench:
             effects=seen,
             acted=slugs,
             on_before={str(SLOW_LINK): ON},
-            on_after={str(SLOW_LINK): ON},
+            on_after={str(SLOW_LINK): on},
             recovered_at=35.0 if healed else None,
             after=FAST if healed else SLOW,
         )
+
+    @contextmanager
+    def witness(self) -> Iterator[Any]:
+        yield SimpleNamespace(judge=lambda evidence: self.judged.append("witness"))
+
+    def no_strays(self, *arms: Arm) -> None:
+        self.judged.append(f"{len(arms)} arms")
 
 
 def bench(cure: list[str], place: Path) -> Any:
@@ -76,6 +89,15 @@ def test_an_incident_that_all_steps_leave_as_it_is_ends_the_study(tmp_path: Path
         ablate(bench(["c"], tmp_path), INCIDENT, A, B)
 
 
+def test_an_arm_in_which_the_fault_went_away_shows_nothing_of_the_step(tmp_path: Path) -> None:
+    runner = bench(["a"], tmp_path)
+    runner.passing = "without b"
+    with pytest.raises(Inconclusive, match="healed by itself in the arm 'without b'"):
+        ablate(runner, INCIDENT, A, B)
+
+
 def test_times_are_those_of_every_repeat(tmp_path: Path) -> None:
-    times = repeat(bench(["a"], tmp_path), INCIDENT, A, times=3)
+    runner = bench(["a"], tmp_path)
+    times = repeat(runner, INCIDENT, A, times=3)
     assert times == {"detect": [15.0] * 3, "recover": [5.0] * 3}
+    assert runner.judged == ["witness", "3 arms"], "the promises are looked at in every arm"

@@ -1,8 +1,8 @@
 """The playbook's step says that it switched to the fallback and leaves all as it was."""
 
 MODULE = "chaos.playbooks.latency"
-CATCHES = "playbook/latency::fallback_ends_slow_embedding"
-REASON = "comes back and stays"
+CATCHES = "playbook/latency::fallback_step_relieves_slow_embedding"
+REASON = "embed-fallback has the effect"
 
 
 def patch(module):

@@ -1,7 +1,7 @@
 """The latency fault is switched on with no latency at all."""
 
 MODULE = "chaos.faults.latency"
-CATCHES = "playbook/latency::fallback_ends_slow_embedding"
+CATCHES = "playbook/latency::fallback_step_relieves_slow_embedding"
 REASON = "never landed"
 VERDICT = "error"
 
