@@ -279,7 +279,7 @@ def test_a_backup_under_fire_is_whole_or_none(
         raise TargetError("This target's stores can't be killed.", actual=stack.name)
     names = [write_document() for _ in range(5)]
     before = set(backups.runs("vectordb"))
-    for role in ("objectstore", "vectordb", None):
+    for role in (None, "objectstore", "vectordb"):
         with _writing(write_document):
             running = start_script(VECTORS, "--full")
             running.wait_for_event("step", step="collection", state="started")
