@@ -69,7 +69,7 @@ LATELY_S = 10.0
         *("metrics", "alerts", "pager", "faultproxy"),
     ],
 )
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 def test_alerts_come_with_their_cause_and_go_with_it(
     stack: Stack,
     faults: Inject,
