@@ -10,7 +10,7 @@
 # RAGDRILL_ENGINE_ROOT=DIR   where the engine keeps images, and keeps them for the next time
 #
 # Exit status: the command's own; 2 wrong arguments; 75 no engine answers and none can be started.
-set -uo pipefail
+set -euo pipefail
 
 readonly unavailable=75
 readonly start_s=90 end_s=40
@@ -39,10 +39,10 @@ install_missing() {
     if [[ ! -e $policy ]]; then
         printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy" && made=yes
     fi
+    local status=0
     (apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${wanted[@]}") >"$1" 2>&1
-    local status=$?
-    [[ -n $made ]] && rm -f "$policy"
+        apt-get install -y -qq --no-install-recommends "${wanted[@]}") >"$1" 2>&1 || status=$?
+    [[ -z $made ]] || rm -f "$policy"
     [[ $status -eq 0 ]] || none "apt-get could not install ${wanted[*]}: $(tail -n 2 "$1" | tr '\n' ' ')"
 }
 
@@ -60,6 +60,7 @@ daemon=
 finish() {
     local status=$? waited=0
     trap - EXIT INT TERM
+    set +e
     if [[ -n $daemon ]]; then
         kill -TERM "$daemon" 2>/dev/null
         while kill -0 "$daemon" 2>/dev/null; do

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contract_checks as checks
+import contract_traffic as traffic
 import pytest
 
 from conftest import Subject
@@ -59,19 +60,19 @@ def test_a_paused_role_holds_still(subject: Subject) -> None:
 
 
 def test_a_rollout_drops_no_request(subject: Subject) -> None:
-    checks.a_rollout_drops_no_request(subject.stack, subject.asker)
+    traffic.a_rollout_drops_no_request(subject.stack, subject.asker)
 
 
 def test_a_bad_rollout_leaves_the_old_one_serving(subject: Subject) -> None:
-    checks.a_bad_rollout_leaves_the_old_one_serving(subject.stack, subject.asker)
+    traffic.a_bad_rollout_leaves_the_old_one_serving(subject.stack, subject.asker)
 
 
 def test_links_carry_the_traffic(subject: Subject) -> None:
-    checks.links_carry_the_traffic(subject.stack, subject.asker)
+    traffic.links_carry_the_traffic(subject.stack, subject.asker)
 
 
 def test_a_toxic_on_a_link_is_felt(subject: Subject) -> None:
-    checks.a_toxic_on_a_link_is_felt(subject.stack, subject.asker)
+    traffic.a_toxic_on_a_link_is_felt(subject.stack, subject.asker)
 
 
 def test_no_secret_reaches_a_log(subject: Subject) -> None:

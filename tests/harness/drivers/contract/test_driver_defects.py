@@ -10,6 +10,7 @@ from pathlib import Path
 
 import contract_asker
 import contract_checks as checks
+import contract_traffic as traffic
 import pytest
 from contract_asker import Asker
 from contract_labs import EmbeddedLab, new_run_id
@@ -154,7 +155,7 @@ class SharedVolume(EmbeddedStack):
         (StopThatDoesNothing, checks.a_stopped_role_is_down_until_it_is_started, "still takes"),
         (PauseThatPretends, checks.a_paused_role_holds_still, "DID NOT RAISE"),
         (RestartThatForgetsSettings, checks.a_restart_may_change_settings, "were forgotten"),
-        (ReplaceThatDropsRequests, checks.a_rollout_drops_no_request, "502|503"),
+        (ReplaceThatDropsRequests, traffic.a_rollout_drops_no_request, "502|503"),
         (StandInsUnmarked, checks.stand_ins_are_marked, "stand_in=False"),
         (WipeThatKeepsTheData, checks.a_wiped_store_has_lost_everything, "still there"),
         (RestartThatLosesData, checks.a_restart_keeps_what_was_written, "what was written is gone"),
@@ -180,7 +181,7 @@ def test_a_bypassed_link_is_noticed(sound: EmbeddedStack, asker: Asker) -> None:
     sound.restart("gateway", {"GATEWAY_RERANK_URL": direct})
     try:
         with pytest.raises(AssertionError, match="gateway-rerank cut nothing fails"):
-            checks.links_carry_the_traffic(sound, asker)
+            traffic.links_carry_the_traffic(sound, asker)
     finally:
         sound.restart("gateway", {"GATEWAY_RERANK_URL": through})
 
