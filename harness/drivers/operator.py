@@ -11,7 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,15 @@ TARGET_VARIABLES = (
     *("REINDEX_CMD",),
 )
 """What names a target: never taken over from whoever runs the harness."""
+
+
+def from_here(stack: Stack, url: str) -> str:
+    """An address as a part of the target knows it, as this machine reaches it.
+
+    They differ where the parts have a network of their own.
+    """
+    translate: Callable[[str], str] | None = getattr(stack, "from_here", None)
+    return url if translate is None else translate(url)
 
 
 def target_environment(stack: Stack) -> dict[str, str]:

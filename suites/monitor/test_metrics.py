@@ -17,6 +17,7 @@ from harness.core.evidence import Evidence
 from harness.core.guide import load_objectives
 from harness.core.run import CHECKOUT
 from harness.drivers.base import Stack
+from harness.drivers.operator import from_here
 
 LATENCY = "rag_gateway_query_latency_seconds"
 NOT_WATCHED = "RAG_Role_Not_Watched"
@@ -42,7 +43,7 @@ def exported(stack: Stack, recorded: set[str]) -> dict[str, Series]:
                 if job == "vectordb"
                 else {}
             )
-            answer = client.get(target["scrapeUrl"], headers=headers)
+            answer = client.get(from_here(stack, target["scrapeUrl"]), headers=headers)
             if answer.status_code != 200:
                 raise TargetError(
                     f"The metrics of {job} cannot be read.", expected=200, actual=answer.status_code

@@ -30,7 +30,7 @@ from harness.drivers.embedded.ports import is_free, reserve
 from harness.drivers.embedded.services import new_secrets
 from harness.drivers.embedded.state import Secrets
 
-PORT_NAMES = (*PARTS, *(proxy_port_name(edge.name) for edge in EDGES))
+PORT_NAMES = (*PARTS, "objectstore-metrics", *(proxy_port_name(edge.name) for edge in EDGES))
 SOURCE_VARIABLE = "RAGDRILL_IMAGES"
 _BOOTED = ("official", "local")
 _ATTEMPTS = 3

@@ -129,6 +129,8 @@ class Cookbook:
         """How the part runs with the settings in force."""
         image = self.images[part]
         published = {image.port: self.state.ports[part]}
+        if part == "objectstore":
+            published[OBJECTSTORE_METRICS] = self.state.ports["objectstore-metrics"]
         if part == "faultproxy":
             numbers = (self.state.ports[proxy_port_name(edge.name)] for edge in EDGES)
             published |= {number: number for number in numbers}

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 import docker
 
@@ -18,11 +19,13 @@ from harness.drivers.containers.components import components
 from harness.drivers.containers.engine import connect, sees_processes
 from harness.drivers.containers.fleet import Fleet
 from harness.drivers.containers.reaper_client import Reaper
+from harness.drivers.containers.recipes import PARTS
 from harness.drivers.containers.removal import remove_run
 from harness.drivers.containers.state import ContainerState
 from harness.drivers.embedded.boot import Progress
 from harness.drivers.embedded.bringup import ALLOW, lines, make_directories, silent
 from harness.drivers.embedded.keeper_client import KeeperClient
+from harness.drivers.embedded.ports import HOST
 from harness.drivers.embedded.state import Secrets
 from harness.drivers.embedded.sweep import sweep as sweep_directories
 from harness.drivers.reference import ReferenceStack, part_of
@@ -189,6 +192,14 @@ class ContainerStack(ReferenceStack):
     def reaper_pid(self) -> int | None:
         """The process that removes the run's containers should this one die."""
         return None if self._reaper is None else self._reaper.pid
+
+    def from_here(self, url: str) -> str:
+        """An address inside the run's network, as this machine reaches it; others as they are."""
+        parts = urlsplit(url)
+        if parts.hostname not in PARTS or parts.port is None:
+            return url
+        port = self.fleet.book.recipe(parts.hostname).published.get(parts.port)
+        return url if port is None else parts._replace(netloc=f"{HOST}:{port}").geturl()
 
     def log_place(self, name: str) -> Path:
         """Where the log of a process of a case's own belongs."""
