@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from harness.core.errors import TargetError, UsageError
@@ -109,16 +109,6 @@ def said(text: str, most: int = 12) -> str:
     noise = re.compile(r" (Creating|Created|Starting|Started|Waiting|Healthy|Running|Pulling)\s*$")
     lines = [line for line in text.strip().splitlines() if not noise.search(line)]
     return "\n".join(lines[-most:]) or "nothing"
-
-
-def active(config: Mapping[str, Any], profiles: Sequence[str]) -> list[str]:
-    """The services that a plain ``up`` with these profiles starts."""
-    chosen = set(profiles)
-    return [
-        name
-        for name, service in config["services"].items()
-        if not service.get("profiles") or chosen & set(service["profiles"]) or "*" in chosen
-    ]
 
 
 def section_of(state: ComposeState) -> ComposeSection:
