@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from harness.cli.main import main
+from harness.core.registry import PROFILES
 from harness.core.verdicts import ExitCode
 from tests.repo.checkout import ROOT
 
@@ -48,6 +49,49 @@ def test_the_options_of_the_github_example_are_taken(capsys: pytest.CaptureFixtu
     assert "--annotations" in capsys.readouterr().out
     assert main(["verify", "--help"]) == 0
     assert "--profile" in capsys.readouterr().out
+
+
+def test_every_program_that_the_examples_call_is_in_the_checkout() -> None:
+    for path in (GITHUB, GITLAB):
+        shell = "\n".join(commands(yaml.safe_load(path.read_text())))
+        for script, arguments in re.findall(r"\b(scripts/[\w/.-]+\.sh)((?: \w+)*)", shell):
+            assert (ROOT / script).is_file()
+            known = re.search(r'known_extras="(.*)"', (ROOT / script).read_text())
+            assert known and set(arguments.split()) <= set(known.group(1).split())
+        for profile in re.findall(r"--profile (\w+)", shell):
+            assert profile in PROFILES
+
+
+def test_every_job_keeps_its_report_whatever_the_verdict() -> None:
+    for name, job in yaml.safe_load(GITHUB.read_text())["jobs"].items():
+        kept = [s for s in job["steps"] if str(s.get("uses", "")).startswith("actions/upload")]
+        assert [s["with"]["path"] for s in kept] == ["runs/"], name
+        assert kept[0]["if"] == "always()", name
+        assert job["timeout-minutes"] > 0, name
+    pipeline = yaml.safe_load(GITLAB.read_text())
+    jobs = [job for name, job in pipeline.items() if name.startswith("ragdrill")]
+    assert all(job["extends"] == ".ragdrill" for job in jobs)
+    for kept in [pipeline[".ragdrill"]["artifacts"], *(j.get("artifacts", {}) for j in jobs)]:
+        assert kept.get("when", "always") == "always"
+        assert "paths" not in kept or kept["paths"] == ["runs/"]
+
+
+def test_a_job_that_verifies_tells_its_exit_code_and_shows_the_summary() -> None:
+    for name, job in yaml.safe_load(GITHUB.read_text())["jobs"].items():
+        steps = [step for step in job["steps"] if "ragdrill verify" in str(step.get("run", ""))]
+        for step in steps:
+            assert "||" not in step["run"] and not step.get("continue-on-error"), name
+            shown = [s for s in job["steps"] if "GITHUB_STEP_SUMMARY" in str(s.get("run", ""))]
+            assert shown and shown[0]["if"] == "always()", name
+            assert "ragdrill report --annotations" in shown[0]["run"], name
+
+
+def test_a_gpu_job_waits_for_a_runner_with_one() -> None:
+    job = yaml.safe_load(GITHUB.read_text())["jobs"]["gpu"]
+    assert "gpu" in job["runs-on"] and "RAGDRILL_GPU" in job["if"]
+    pipeline = yaml.safe_load(GITLAB.read_text())
+    assert pipeline["ragdrill-gpu"]["tags"] == ["gpu"]
+    assert "RAGDRILL_GPU" in pipeline["ragdrill-gpu"]["rules"][0]["if"]
 
 
 def test_the_drill_is_scheduled_once_a_quarter() -> None:
