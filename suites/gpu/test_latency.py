@@ -23,7 +23,7 @@ WARM_S = 10.0
 
 
 @conformance("slo/latency", since="0.2", profiles=("gpu",))
-@needs("read", "write", "restart", roles=["edge", "rerank"])
+@needs("read", "write", roles=["edge", "rerank"])
 def test_p95_holds_with_the_contextual_reranker_on_the_device(
     stack: Stack,
     nvml: Nvml,
@@ -37,7 +37,7 @@ def test_p95_holds_with_the_contextual_reranker_on_the_device(
     limit = load_objectives()["query-latency"].threshold_s
     assert limit is not None and nvml.read()
     url, api = stack.endpoint("edge").url, api_of(stack)
-    with on_cuda(stack, "rerank", RERANK_MODEL="minilm-maxsim"):
+    with on_cuda(stack, "rerank", "minilm-maxsim"):
         evidence.require(
             "the reranker says that it runs on CUDA",
             device_of(stack, "rerank") == "cuda",
