@@ -33,9 +33,12 @@ class Step:
 
     @property
     def verdict(self) -> Verdict:
-        """Pass only for a step that was done, in this run or the one it resumes, in time."""
+        """Pass only for a step that was done, in this run or the one it resumes, in time, and that
+        noted nothing."""
         if self.state in (DONE, CARRIED):
-            return Verdict.FAIL if self.late else Verdict.PASS
+            if self.late or self.detail.get("discrepancies"):
+                return Verdict.FAIL
+            return Verdict.INCONCLUSIVE if self.detail.get("not shown") else Verdict.PASS
         if self.state == NOT_REACHED:
             return Verdict.SKIP
         return Verdict.FAIL if self.state == FAILED else Verdict.ERROR

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.verdicts import Verdict
-from reports.drill import Drill, drills
+from reports.drill import DONE, Drill, Step, drills
 from reports.judgement import judge
 from reports.model import load
 from reports.rendering import render
@@ -94,6 +94,15 @@ def test_a_step_beyond_what_the_guide_allows_is_late(tmp_path: Path) -> None:
     backup.seconds = 121.0
     assert backup.verdict is Verdict.FAIL
     assert any("at most" in str(d.expected) for d in found.discrepancies)
+
+
+def test_a_step_that_was_done_and_found_a_difference_does_not_pass() -> None:
+    def verdict(**detail: object) -> Verdict:
+        return Step("compare", "Compare", state=DONE, detail=detail).verdict
+
+    assert verdict(points=7) is Verdict.PASS
+    assert verdict(discrepancies=2) is Verdict.FAIL
+    assert verdict(**{"not shown": 1}) is Verdict.INCONCLUSIVE
 
 
 def test_an_objective_is_held_by_what_cannot_be_ruled_out(tmp_path: Path) -> None:
