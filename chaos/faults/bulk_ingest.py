@@ -15,7 +15,7 @@ from chaos.faults.notes import Notes
 from harness.core.errors import NotAllowed, TargetError
 from harness.core.evidence import NotConformant
 from harness.drivers.base import Stack
-from harness.drivers.gateway_http import AuthClient, ReferenceGateway
+from harness.drivers.gateway_http import AuthClient, GatewayClient, api_of, refuse_foreign_api
 
 PERSONA = "bulk"
 DOCUMENTS = 8
@@ -52,6 +52,7 @@ class BulkIngest(Fault):
     def check_target(self, stack: Stack) -> None:
         """The gateway and the auth service are there, with a key to make the loaders' user."""
         super().check_target(stack)
+        refuse_foreign_api(api_of(stack), "batches of the loaders")
         lacking = [role for role in ("edge", "auth") if role not in stack.roles()]
         if lacking or "service_key" not in stack.credentials("auth"):
             raise NotAllowed(
@@ -121,7 +122,7 @@ class BulkIngest(Fault):
 
     def _delete(self, stack: Stack, kept: dict[str, Any]) -> None:
         auth = self._auth(stack)
-        gateway = ReferenceGateway(
+        gateway = GatewayClient(
             stack.endpoint("edge").url, auth.sign_in(kept["email"], kept["password"]), timeout=30
         )
         try:

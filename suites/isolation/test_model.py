@@ -129,7 +129,7 @@ def made(run: Run, *, examples: int, steps: int) -> settings:
 
 
 @conformance("isolation/query", since="0.2")
-@needs("read", "write", roles=["edge", "auth"])
+@needs("read", "write", roles=["edge", "auth"], features=["native-api"])
 def test_no_history_of_requests_shows_what_the_model_hides(
     bench: Bench, run: Run, evidence: Evidence
 ) -> None:
@@ -143,7 +143,14 @@ def test_no_history_of_requests_shows_what_the_model_hides(
 
 
 @conformance("isolation/under-fault", since="0.2")
-@needs("read", "write", "restart", "fault", roles=["edge", "auth", "vectordb", "metadata"])
+@needs(
+    "read",
+    "write",
+    "restart",
+    "fault",
+    roles=["edge", "auth", "vectordb", "metadata"],
+    features=["native-api"],
+)
 def test_no_history_with_upheavals_shows_what_the_model_hides(
     stack: Stack, auth: AuthClient, forger: Forger, run: Run, bench: Bench, evidence: Evidence
 ) -> None:
