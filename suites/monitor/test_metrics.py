@@ -22,6 +22,8 @@ from harness.drivers.operator import from_here
 LATENCY = "rag_gateway_query_latency_seconds"
 NOT_WATCHED = "RAG_Role_Not_Watched"
 SETTLED_S = 15.0
+TAKEN_UP_S = 20.0
+"""Prometheus takes new targets up in batches, five seconds apart."""
 
 
 def exported(stack: Stack, recorded: set[str]) -> dict[str, Series]:
@@ -127,22 +129,28 @@ def test_every_job_that_is_scraped_is_missed_when_it_goes(
 ) -> None:
     """Every job that Prometheus scrapes MUST be one whose disappearance is an alert: a target that
     is in no scrape configuration any more is neither up nor down."""
-    answer = httpx.get(
-        f"{stack.endpoint('metrics').url}/api/v1/targets", timeout=5, trust_env=False
-    ).json()
-    scraped = {target["labels"]["job"] for target in answer["data"]["activeTargets"]}
     missed = {
         value
         for read in reads(rules.alert(NOT_WATCHED)["expr"])
         for label, _, value in read.matched
         if (read.name, read.function, label) == ("up", "absent", "job")
     }
+    deadline = time.monotonic() + TAKEN_UP_S
+    while (scraped := _scraped(stack)) != missed and time.monotonic() < deadline:
+        time.sleep(0.5)
     evidence.require(
         "each job that is scraped is missed when it goes, and nothing else is",
         scraped == missed,
         expected=sorted(scraped),
         actual=sorted(missed),
     )
+
+
+def _scraped(stack: Stack) -> set[str]:
+    """The jobs that have a target now."""
+    url = stack.endpoint("metrics").url
+    answer = httpx.get(f"{url}/api/v1/targets", timeout=5, trust_env=False).json()
+    return {target["labels"]["job"] for target in answer["data"]["activeTargets"]}
 
 
 @conformance("monitor/runbook-link", since="0.2")
