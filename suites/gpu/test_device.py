@@ -21,8 +21,8 @@ from harness.drivers.base import Restart, Stack
 
 pytestmark = pytest.mark.gpu
 
-BATCH = 64
-BATCHES = 20
+BATCH = 32
+BATCHES = 15
 LOAD_S = 4.0
 """Longer than NVML's sampling period, which is a second at most."""
 SAME = 0.999
