@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.core.events import ObjectiveKnown
+from harness.core.events import ONLOOKER, ObjectiveKnown
 from reports.model import Run
 from reports.sampling import Sample
 from reports.scenario import Arm
@@ -45,7 +45,7 @@ def impact_of(run: Run, arm: Arm, limit: float | None) -> Impact:
     ``limit`` is the objective that the samples are held against, in seconds.
     """
     end, until = _end(arm, limit)
-    inside = [sample for sample in arm.samples if 0 <= sample.t <= end]
+    inside = [s for s in arm.samples if 0 <= s.t <= end and s.key != ONLOOKER]
     slow = [s for s in inside if limit is not None and s.ok and s.seconds > limit]
     hurt = {_tenant(s) for s in inside if not s.ok} | {_tenant(s) for s in slow}
     return Impact(

@@ -19,6 +19,9 @@ from reports.sampling import read_samples
 from reports.wording import duration, many, plain, shorten, utc, value_text
 
 _SPECIAL = re.compile(r"([\\`*\[\]|~])|(?<!\w)_|_(?!\w)")
+MOST_NAMED = 3
+"""Faults that a sentence can name; the timeline names them all."""
+
 TO_BE_NAMED = "to be named"
 TO_BE_SET = "to be set"
 
@@ -86,6 +89,8 @@ def _target(run: Run) -> str:
 
 def _summary(arm: scenario.Arm, faults: list[Fault], case: Case) -> str:
     what = " and ".join(escape(str(fault)) for fault in faults) or "A fault without a record"
+    if len(faults) > MOST_NAMED:
+        what = f"the first of {many(len(faults), 'fault')}, {escape(str(faults[0]))},"
     told = _first(arm.alerts, "delivered")
     first = f"At {_clock(arm, 0)} UTC {what} began"
     if told is None:
@@ -112,9 +117,14 @@ def _summary(arm: scenario.Arm, faults: list[Fault], case: Case) -> str:
 
 def _timeline(arm: scenario.Arm) -> list[str]:
     return [
-        f"* {_clock(arm, moment.at)} – {'✕ ' if moment.ok is False else ''}{escape(moment.what)}"
+        f"* {_clock(arm, moment.at)} – {'✕ ' if _bad_news(moment) else ''}{escape(moment.what)}"
         for moment in arm.moments
     ]
+
+
+def _bad_news(moment: scenario.Moment) -> bool:
+    """A condition that does not hold is no bad news: it says where not to act."""
+    return moment.ok is False and moment.stage != "condition"
 
 
 def _clock(arm: scenario.Arm, at: float) -> str:
@@ -130,8 +140,7 @@ def _first(moments: tuple[scenario.Moment, ...], state: str) -> scenario.Moment 
 def _impact(felt: impact.Impact) -> list[str]:
     lines = [
         f"* Duration: {duration(felt.seconds)}, {felt.until}",
-        f"* Requests meanwhile: {felt.asked:,}, of which {felt.failed:,} failed"
-        + (f" and {felt.slow:,} were slower than {duration(felt.limit)}" if felt.limit else ""),
+        _requests(felt),
         f"* Tenants touched: {', '.join(map(escape, felt.tenants)) or 'none seen'}",
     ]
     for spent in felt.budgets:
@@ -144,6 +153,14 @@ def _impact(felt: impact.Impact) -> list[str]:
     if not felt.budgets:
         lines.append("* Error budget: not to be told, the run recorded no objective or no sample")
     return lines
+
+
+def _requests(felt: impact.Impact) -> str:
+    if not felt.asked:
+        return "* Requests meanwhile: none were recorded"
+    told = f"* Requests meanwhile: {felt.asked:,}, of which {felt.failed:,} failed"
+    slow = f" and {felt.slow:,} were slower than {duration(felt.limit)}" if felt.limit else ""
+    return told + slow
 
 
 def _cause(arm: scenario.Arm, faults: list[Fault]) -> list[str]:

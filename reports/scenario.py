@@ -202,9 +202,11 @@ def _fault_moments(faults: list[Fault], zero: float) -> list[Moment]:
         found.append(Moment(fault.injected_at - zero, f"Fault on: {fault}", "fault"))
         if fault.landed_at is not None:
             words = "Fault proven to have landed" if fault.landed else "Fault has not landed"
+            words += f": {fault}" if len(faults) > 1 else ""
             found.append(Moment(fault.landed_at - zero, words, "fault", fault.landed))
         if fault.healed_at is not None:
             words = "Fault undone" if fault.healed else "Fault could not be undone"
+            words += f": {fault}" if len(faults) > 1 else ""
             found.append(Moment(fault.healed_at - zero, words, "fault", fault.healed))
     return found
 

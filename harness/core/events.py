@@ -160,6 +160,11 @@ class Measure(Event):
     method: str = ""
 
 
+ONLOOKER = "onlooker"
+"""The ``key`` of samples that are looks from outside and no customer's requests: they are drawn,
+and never counted among what customers asked."""
+
+
 @dataclass(frozen=True)
 class Samples(Event):
     """Raw samples of a case, kept in ``file`` (relative to the run directory), one JSON object a
