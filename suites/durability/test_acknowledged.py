@@ -34,6 +34,8 @@ LEAST = 8
 WITHIN_S = 0.7
 AGREE_S = 60.0
 """Writes that nobody waits for any more may still end, and what they left is cleaned up."""
+GATEWAY_S = 12.0
+"""A little more than the gateway gives a request (GATEWAY_TIMEOUT_S)."""
 
 
 class Killing:
@@ -103,13 +105,15 @@ class Killing:
     def _require_agreement(self) -> None:
         """Each document that is there has its vectors, and no vector is there without one."""
         observer = Observer(self._stack, self._run)
-        deadline = time.monotonic() + AGREE_S
+        began = time.monotonic()
         while True:
             with self._metadata() as database, observer.collection(ALIAS) as collection:
                 found = agreement(database, collection)
-            # Left-over points are cleaned up; a chunk that has lost its point gets none any more.
-            passing = not found.details.get("without_point")
-            if found.verdict is not Verdict.FAIL or not passing or time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            # Points that are left over are cleaned up; a chunk gets no point any more once the
+            # gateway's time for a request is over.
+            patience = GATEWAY_S if found.details.get("without_point") else AGREE_S
+            if found.verdict is not Verdict.FAIL or waited > patience:
                 break
             time.sleep(0.5)
         self._evidence.check(found)
