@@ -5,7 +5,7 @@ import asyncio
 MODULE = "refstack.gateway.routes"
 CATCHES = "durability/acknowledged::acknowledged_documents_survive_the_loss_of_both_stores"
 REASON = r"acknowledged writes.*[1-9]\d* resurrected"
-LATER_S = 1.5
+LATER_S = 3.0
 
 
 def patch(module):
