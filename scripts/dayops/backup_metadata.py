@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -15,8 +14,8 @@ from typing import Any
 
 import psycopg
 
-from harness.core.errors import HarnessError, TargetError
-from scripts.dayops import manifest, postgres, prune, tables, wal
+from harness.core.errors import TargetError
+from scripts.dayops import manifest, postgres, prune, tables, taking, wal
 from scripts.dayops.bucket import Bucket, sha256_of
 from scripts.dayops.manifest import NAME, STARTED, Run
 from scripts.dayops.script import Refused, Task, alone, main, parser
@@ -221,28 +220,15 @@ class Backup:
             self.log.warn("archive_failing", problem, **state)
         return state
 
-    def forget(self) -> None:
-        """Remove what an interrupted run has put into the bucket so far."""
-        keys = [each.key for each in self.bucket.objects(f"{self.run.id}/")]
-        if keys and self.run.key(NAME) not in keys:
-            self.bucket.remove(keys)
-
 
 def work(task: Task) -> None:
     """Take the backup, prune."""
     with alone(task.environment, STORE):
         backup = Backup(task, manifest.new_run(STORE))
-        try:
-            task.told.update(backup.take())
-        except BaseException:
-            with contextlib.suppress(HarnessError):
-                backup.forget()
-            raise
-        if not task.arguments.no_prune:
-            with task.log.step("prune") as found:
-                policy = prune.Policy(task.arguments.keep_days, task.arguments.keep_weeks)
-                found["pruned"] = prune.prune(backup.bucket, STORE, policy, task.log)
-                found["segments"] = prune.prune_wal(backup.bucket, task.log)
+        taking.take(task, backup)
+        taking.clear_out(
+            task, backup, lambda: {"segments": prune.prune_wal(backup.bucket, task.log)}
+        )
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -15,8 +15,8 @@ from typing import Any
 from harness.checks.answers import configuration
 from harness.checks.content import narrow
 from harness.checks.digest import Digest, digest
-from harness.core.errors import HarnessError, TargetError
-from scripts.dayops import manifest, prune
+from harness.core.errors import TargetError
+from scripts.dayops import manifest, prune, taking
 from scripts.dayops.bucket import Bucket, Stored
 from scripts.dayops.leftovers import remove_left_snapshots
 from scripts.dayops.manifest import NAME, STARTED, Run
@@ -202,12 +202,6 @@ class Backup:
         whole = max(1, snapshot.size)
         return lambda seen: self.log.progress(f"{name}: {100 * seen // whole} % of the snapshot")
 
-    def forget(self) -> None:
-        """Remove what an interrupted run has put into the bucket so far."""
-        keys = [each.key for each in self.bucket.objects(f"{self.run.id}/")]
-        if keys and self.run.key(NAME) not in keys:
-            self.bucket.remove(keys)
-
 
 def work(task: Task) -> None:
     """Clean up after runs that were killed, take the backup, prune."""
@@ -215,16 +209,8 @@ def work(task: Task) -> None:
         backup = Backup(task, manifest.new_run(STORE))
         with task.log.step("left_overs") as found:
             found["removed"] = remove_left_snapshots(backup.bucket, backup.store, task.log)
-        try:
-            task.told.update(backup.take())
-        except BaseException:
-            with contextlib.suppress(HarnessError):
-                backup.forget()
-            raise
-        if not task.arguments.no_prune:
-            with task.log.step("prune") as found:
-                policy = prune.Policy(task.arguments.keep_days, task.arguments.keep_weeks)
-                found["pruned"] = prune.prune(backup.bucket, STORE, policy, task.log)
+        taking.take(task, backup)
+        taking.clear_out(task, backup)
 
 
 def run(argv: Sequence[str] | None = None) -> int:

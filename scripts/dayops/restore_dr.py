@@ -98,8 +98,6 @@ class Restore:
                 )
             if "metadata" in found:
                 base = self._base(found["metadata"])
-                told["metadata_bytes"] = base.fetch()
-                self.programs = postgres.find_programs(self.task.environment, base.major)
                 with postgres.connect(self.dsn, dbname="postgres") as live:
                     number = live.info.server_version // 10_000
                 if number < base.major:
@@ -109,6 +107,8 @@ class Restore:
                         actual=number,
                         next_step="upgrade the server first",
                     )
+                self.programs = postgres.find_programs(self.task.environment, base.major)
+                told["metadata_bytes"] = base.fetch()
 
     def plan(self, found: dict[str, Chosen]) -> None:
         """Say what would be done. Changes nothing."""

@@ -238,7 +238,8 @@ def test_a_backup_records_what_its_restore_needs(
         expected=aliases,
         actual=vectors["aliases"],
     )
-    database = backups.manifest(taken(run_script(METADATA)))
+    rows_backup = taken(run_script(METADATA))
+    database = backups.manifest(rows_backup)
     with metadata() as connection:
         row = connection.execute(
             "SELECT current_setting('server_version'), system_identifier::text"
@@ -257,6 +258,20 @@ def test_a_backup_records_what_its_restore_needs(
         database["tables"].get("public.documents", {}).get("rows") == rows[0] and rows[0] > 0,
         expected=rows[0],
         actual=database["tables"].get("public.documents"),
+    )
+    server = database["server"]
+    newer = {**server, "major": int(server["major"]) + 1}
+    with backups.edited(rows_backup, {"server": newer}, sealed=True):
+        ran = run_script(
+            "restore_dr.sh",
+            *("--date", rows_backup[:10], "--backup", rows_backup, "--store", "metadata"),
+            "--dry-run",
+        )
+    evidence.require(
+        "by its version, a backup that is newer than the metadata store's server is refused",
+        ran.exit_code == 1 and "newer than the server" in ran.stderr,
+        expected="exit code 1: newer than the server",
+        actual=ran.told,
     )
 
 
