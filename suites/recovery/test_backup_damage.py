@@ -6,13 +6,16 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import psycopg
+import pytest
+
 from fixtures.bucket import Backups, flipped, taken
 from fixtures.holdings import Content
 from fixtures.scripts import RunScript
 from harness import conformance, needs
 from harness.core.evidence import Evidence
 
-VECTORS = "backup_qdrant.sh"
+VECTORS, METADATA = "backup_qdrant.sh", "backup_metadata.sh"
 
 
 class Restores:
@@ -83,6 +86,55 @@ def test_a_damaged_object_is_refused_and_nothing_changes(
             restores.refused("gone", "vectordb", run, because="missing")
     with backups.moved_in(keys[0], keys[-1]):
         restores.refused("swapped", "vectordb", run, because="size|SHA-256")
+
+
+@conformance("backup/checksums", since="0.2", profiles=("full",))
+@needs("read", "write", "destroy", roles=["vectordb", "metadata", "objectstore", "edge"])
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("store", ["vectordb", "metadata"])
+def test_every_object_in_turn_is_refused_when_damaged(
+    store: str,
+    metadata: Callable[[], psycopg.Connection],
+    run_script: RunScript,
+    backups: Backups,
+    content: Content,
+    write_document: Callable[[], str],
+    evidence: Evidence,
+) -> None:
+    """Each object of a backup, of either store, with one flipped bit, cut short, gone, or in the
+    place of another, MUST be refused before a restore, and what was there MUST stay."""
+    write_document()
+    run = taken(run_script(VECTORS, "--full") if store == "vectordb" else run_script(METADATA))
+    write_document()
+    restores = Restores(run_script, content, evidence)
+    rows = _documents(metadata)
+    keys = [each["key"] for each in backups.manifest(run)["objects"]]
+    evidence.require("there are objects to damage", len(keys) > 1, expected="> 1", actual=keys)
+    for at, key in enumerate(keys):
+        name, whole = key.rpartition("/")[2], backups.read(key).data
+        with backups.changed(key, flipped(whole)):
+            restores.refused(f"{name}: one flipped bit", store, run, because="SHA-256")
+        with backups.changed(key, whole[: len(whole) // 2]):
+            restores.refused(f"{name}: cut short", store, run, because="size|SHA-256")
+        with backups.changed(key, None):
+            restores.refused(f"{name}: gone", store, run, because="missing")
+        with backups.moved_in(key, keys[at - 1]):
+            restores.refused(f"{name}: another one", store, run, because="size|SHA-256")
+    evidence.require(
+        "the documents are as they were",
+        _documents(metadata) == rows,
+        expected=rows,
+        actual=_documents(metadata),
+    )
+
+
+def _documents(metadata: Callable[[], psycopg.Connection]) -> tuple[Any, ...] | None:
+    """Return how many documents there are and a sum over their texts."""
+    with metadata() as connection:
+        return connection.execute(
+            "SELECT count(*), md5(string_agg(body, '' ORDER BY tenant_id, document_id))"
+            " FROM public.documents"
+        ).fetchone()
 
 
 @conformance("recovery/partial-backup", since="0.2")
