@@ -61,6 +61,40 @@ def test_the_summary_is_two_sentences_of_what_and_of_how_it_ended(review: Review
     assert second.endswith(", before the fault was undone.")
 
 
+def short_incident(directory: Path, faults: int) -> Review:
+    """An incident of some faults at once that nobody saw but an onlooker."""
+    make = Maker(directory)
+    make.start()
+    make.write(events.ObjectiveKnown("availability", "slo/availability", 0.995, None, 28 * 86_400))
+    make.begin(CASE)
+    make.write(events.ScenarioPhase(CASE, "treated", "fault"))
+    for number in range(faults):
+        name = f"{number:08d}"
+        make.write(events.FaultInjected(name, "down", "a-b", {}, case=CASE, arm="treated"))
+        make.write(events.FaultHealed(name, True, {}, case=CASE, arm="treated"))
+    make.write(events.ScenarioPhase(CASE, "treated", "end"))
+    look = {"t": make.now, "seconds": 0.1, "status": 0, "ok": False, "error": "not well"}
+    rows = [look | {"arm": "treated", "key": events.ONLOOKER}] * 3
+    make.samples(CASE, "looks from outside", rows, None)
+    make.end(CASE, "pass")
+    make.finish()
+    (found,) = reviews(load(directory))
+    return found
+
+
+def test_looks_from_outside_are_no_requests_of_customers(tmp_path: Path) -> None:
+    impact = section(short_incident(tmp_path, 1).text, "Impact")
+    assert "Requests meanwhile: none were recorded" in impact
+    assert "Tenants touched: none seen" in impact
+    assert "Error budget: not to be told" in impact
+
+
+def test_many_faults_are_counted_in_the_summary_and_named_in_the_timeline(tmp_path: Path) -> None:
+    text = short_incident(tmp_path, 5).text
+    assert "the first of 5 faults, down on a-b, began" in section(text, "Summary")
+    assert section(text, "Timeline (UTC)").count("Fault undone: down on a-b") == 5
+
+
 def test_every_time_is_that_of_a_record_and_in_order(tmp_path: Path) -> None:
     review = written(tmp_path)
     lines = section(review.text, "Timeline (UTC)").strip().splitlines()
