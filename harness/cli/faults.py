@@ -30,6 +30,8 @@ _RANGE = re.compile(r"(-?[\d.]+) to (-?[\d.]+) ")
 _STARTS = (0, 1, 60, 3600)
 """Numbers to begin with: most are refused with the range, which gives a better one."""
 _NO_TEXT = "\0 no such text"
+_OTHER = "other"
+"""The argument of a fault that hits two roles for the second of them."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def _entry(kind: type[Fault]) -> Entry:
         group, hits = "HTTP answers" if issubclass(kind, HttpFault) else "Links", kind.where
     elif issubclass(kind, RoleFault):
         group, hits = "Roles", "a role"
+    elif _OTHER in values:
+        group, hits = "Roles", "two roles"
     else:
         group, hits = _GROUPS[-1], kind(**values).on
     return Entry(
@@ -136,6 +140,8 @@ def valid_arguments(kind: type[Fault]) -> dict[str, Any]:
     for name, choices in (("link", _LINKS), ("role", ROLES)):
         if any(field.name == name for field in needed):
             places = [{name: choice} for choice in choices]
+    if any(field.name == _OTHER for field in needed):
+        places = [place | {_OTHER: other} for place in places for other in ROLES]
     texts = {f.name: "any" for f in needed if f.type == "str" and f.name not in places[0]}
     numbers = [f.name for f in needed if f.name not in places[0] and f.name not in texts]
     refusal = ""
@@ -162,6 +168,8 @@ def _argument(kind: type[Fault], field: dataclasses.Field[Any], values: dict[str
         allowed = kind.where
     elif field.name == "role":
         allowed = "a role"
+    elif field.name == _OTHER:
+        allowed = "another role"
     else:
         allowed = _told_on_refusal(kind, field, values)
     return Argument(field.name, str(field.type), required, default, allowed)
