@@ -87,7 +87,7 @@ def test_every_planted_leak_is_found_and_nothing_else(
 
 @conformance("isolation/audit", since="0.2", profiles=("full",))
 @needs("read", "write", roles=["vectordb", "metadata"])
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_leaks_among_a_hundred_thousand_points_are_found(
     leak_field: LeakField, run_script: RunScript, tmp_path: Path, evidence: Evidence
 ) -> None:
