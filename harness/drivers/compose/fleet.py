@@ -163,7 +163,7 @@ class ComposeFleet(Fleet):
         self._await_end(name)
 
     def wipe(self, name: str) -> None:
-        """Kill the service and remove its container and the volumes that it alone uses."""
+        """Kill the service, and have the volumes that it alone uses replaced by empty ones."""
         if self.is_running(name):
             self.kill(name)
         container = self.container(name)
@@ -177,6 +177,8 @@ class ComposeFleet(Fleet):
                     # Another service keeps its own there too: what only this one had is gone.
                     if error.status_code not in (requests.codes.conflict, requests.codes.not_found):
                         raise
+        # The lost disk's place is empty, and there.
+        self.compose("up", "--no-start", "--no-deps", "--no-build", self.state.service(name))
 
     def volumes(self, container: docker.models.containers.Container) -> list[str]:
         """The project's volumes that a container may write to; nameless ones go with it."""
