@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from chaos.playbooks.leakage import LEAKAGE, report, report_directory
+from fixtures.alerts import AlertWatch
 from fixtures.leaks import LeakField, found_by
+from fixtures.scripts import RunScript
 from harness import conformance, needs
-from harness.core.errors import TargetError
+from harness.core.errors import NotAllowed, TargetError
 from harness.core.events import PlaybookStep, ScenarioPhase
 from harness.core.evidence import Evidence, Inconclusive
 from harness.core.history import History
-from harness.drivers.base import Stack
+from harness.drivers.base import Stack, Volume
 
+ALERT, ALERT_S = "RAG_Leakage_Found", 60.0
 LEAKS = 40
 HOLD_S = 3.0
 """So long the leak is left alone: longer than the purge takes, in which nothing else may end it."""
@@ -179,3 +182,75 @@ def test_without_a_leak_nothing_is_purged(
         expected=f"{before.count} points",
         actual=f"{after.count} points",
     )
+
+
+@conformance("playbook/leakage", since="0.2", profiles=("full",))
+@needs(
+    *("read", "write", "destroy"),
+    roles=["vectordb", "metadata", "metrics", "alerts", "pager", "exporter"],
+)
+@pytest.mark.timeout(600)
+def test_the_alert_of_a_leak_ends_with_the_purge(
+    walk: Walk,
+    place: Path,
+    leak_field: LeakField,
+    stack: Stack,
+    run_script: RunScript,
+    watch_alert: Callable[..., AlertWatch],
+    evidence: Evidence,
+) -> None:
+    """When the nightly audit finds a leak, the alert MUST be delivered, MUST stay while audits find
+    it again, and MUST be resolved by the first audit after the purge."""
+    if not isinstance(stack, Volume):
+        raise NotAllowed("The target gives no way to leave an audit's report for the exporter.")
+    nightly = stack.volume("exporter") / "audit"
+    watch = watch_alert(ALERT, case=evidence.case, arm="treated")
+    if watch.wait_for("inactive", ALERT_S) is None:
+        raise Inconclusive(f"{ALERT} was not silent before the leak.", actual=watch.state)
+
+    def audit() -> int:
+        ran = run_script("leakage_audit.py", "--out", str(nightly), timeout_s=300)
+        evidence.require(
+            "the nightly audit is done",
+            ran.exit_code in (0, 1),
+            expected="exit code 0 (clean) or 1 (leaks)",
+            actual=ran.told,
+        )
+        return ran.exit_code
+
+    before = (nightly / "report.json").read_text() if (nightly / "report.json").exists() else ""
+    try:
+        walk.phase("fault", f"{LEAKS} points are written where they do not belong")
+        leak_field.plant(LEAKS)
+        audit()
+        evidence.require(
+            "the alert is delivered",
+            watch.wait_for("delivered", ALERT_S) is not None,
+            expected=f"{ALERT} at its receiver within {ALERT_S:.0f} s",
+            actual=f"{watch.state} {watch.problem}",
+        )
+        audit()
+        time.sleep(HOLD_S)
+        evidence.require(
+            "without the purge another audit leaves it firing",
+            watch.state == "firing" and "resolved" not in watch.first,
+            expected="firing",
+            actual=watch.state,
+        )
+        for slug in ("audit", "purge"):
+            walk.phase("playbook", slug)
+            evidence.require(
+                f"the step {slug} is called for, and has its effect",
+                walk.called_for(slug) and walk.take(slug),
+            )
+        walk.phase("recovery")
+        clean = audit() == 0
+        evidence.require(
+            "the first audit after the purge resolves the alert at its receiver",
+            watch.wait_for("resolved", ALERT_S) is not None and clean,
+            expected=f"a resolved notice within {ALERT_S:.0f} s",
+            actual=f"{watch.state}, audit {'clean' if clean else 'with leaks'}",
+        )
+    finally:
+        (nightly / "report.json").write_text(before or json.dumps({"leaks": 0}))
+        walk.phase("end")

@@ -158,6 +158,17 @@ def test_an_audit_that_was_never_made_found_nothing_and_says_nothing(tmp_path: P
     assert Audit(report).read()[0] == Sample("rag_leakage_findings", 4.0)
 
 
+def test_while_an_audit_is_under_way_what_the_last_one_found_still_holds(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    audit = Audit(report)
+    report.write_text(json.dumps({"leaks": 4}))
+    found = audit.read()
+    report.unlink()
+    assert audit.read() == found
+    report.write_text(json.dumps({"leaks": 0}))
+    assert audit.read()[0] == Sample("rag_leakage_findings", 0.0)
+
+
 def test_a_probe_tells_who_takes_connections() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
