@@ -78,7 +78,7 @@ class ComposeStack(ContainerStack):
             )
         scratch, logs = scratch_root.absolute() / run_id, log_dir.absolute()
         client = connect()
-        keeper, reaper = KeeperClient(run_id, scratch), Reaper(run_id)
+        keeper, reaper = KeeperClient(run_id, scratch), Reaper(run_id, scratch)
 
         def boot() -> dict[str, float]:
             make_directories(scratch, logs)

@@ -1,7 +1,7 @@
 """The reaper: waits beside a run, and removes its containers, networks and volumes when it ends.
 
-``python -m harness.drivers.containers.reaper RUN_ID OWNER_PID PIPE_FD`` says ``armed`` on its
-standard output once it has reached the engine: at the moment it is needed there is no time for
+``python -m harness.drivers.containers.reaper RUN_ID OWNER_PID PIPE_FD SCRATCH`` says ``armed`` on
+its standard output once it has reached the engine: at the moment it is needed there is no time for
 that. Its life hangs on the pipe, whose other end only the owner holds.
 """
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.drivers.containers.engine import connect
 from harness.drivers.containers.removal import find, remove_run
+from harness.drivers.embedded import procfs
 
 ARMED = b"armed\n"
 _TRIES_S = 300.0
@@ -27,6 +28,7 @@ _AGAIN_S = 1.0
 def main(arguments: list[str]) -> int:
     """Wait for the owner's end; returns 1 when something stays."""
     run_id, owner, pipe = arguments[0], int(arguments[1]), int(arguments[2])
+    scratch = arguments[3]
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     os.set_inheritable(pipe, False)
@@ -48,6 +50,9 @@ def main(arguments: list[str]) -> int:
             _say("the engine did not answer", seen=f"{type(error).__name__}: {error}")
         else:
             if not left:
+                # A container that was just being started had the engine make anew what it mounts
+                # from there, after the keeper had removed it.
+                procfs.remove_tree(scratch)
                 return 0
             _say("not removed", left=left.words())
         if time.monotonic() > deadline:

@@ -20,8 +20,8 @@ _GONE_S = 90.0
 class Reaper:
     """A reaper of one run, from :meth:`launch` to :meth:`dismiss` or the end of this process."""
 
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
+    def __init__(self, run_id: str, scratch: Path) -> None:
+        self.run_id, self.scratch = run_id, scratch
         self._pipe: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -44,7 +44,7 @@ class Reaper:
                 self._process = subprocess.Popen(
                     [
                         *(sys.executable, "-m", "harness.drivers.containers.reaper"),
-                        *(self.run_id, str(os.getpid()), str(read)),
+                        *(self.run_id, str(os.getpid()), str(read), str(self.scratch)),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,

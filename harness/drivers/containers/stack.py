@@ -101,7 +101,7 @@ class ContainerStack(ReferenceStack):
         chosen = options or Options()
         scratch, logs = scratch_root.absolute() / run_id, log_dir.absolute()
         client = connect()
-        keeper, reaper = KeeperClient(run_id, scratch), Reaper(run_id)
+        keeper, reaper = KeeperClient(run_id, scratch), Reaper(run_id, scratch)
 
         def boot() -> dict[str, float]:
             make_directories(scratch, logs)

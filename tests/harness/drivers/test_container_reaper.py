@@ -43,7 +43,7 @@ from harness.drivers.containers.engine import connect
 from harness.drivers.containers.reaper_client import Reaper
 client = connect()
 if sys.argv[2] == "with":
-    Reaper(sys.argv[1]).launch(Path(sys.argv[3]))
+    Reaper(sys.argv[1], Path(sys.argv[3]) / "scratch").launch(Path(sys.argv[3]))
 made = labels.of_run(sys.argv[1])
 client.networks.create(sys.argv[1], labels=made)
 client.volumes.create(sys.argv[1], labels=made)
@@ -134,7 +134,7 @@ def test_a_deaf_reaper_is_noticed(engine: docker.DockerClient, run_id: str, tmp_
 
 
 def test_a_reaper_is_let_go_at_the_end(run_id: str, tmp_path: Path) -> None:
-    reaper = Reaper(run_id)
+    reaper = Reaper(run_id, tmp_path / "scratch")
     reaper.launch(tmp_path)
     pid = reaper.pid
     assert pid is not None
