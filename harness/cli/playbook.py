@@ -230,7 +230,7 @@ def _target(options: argparse.Namespace) -> tuple[Stack, History]:
             "A playbook is walked on a stack that outlives a command.",
             expected='one that `ragdrill up` booted, or a target file with driver = "attach"',
             actual=f"driver {target.target.driver}, whose stack ends with its run",
-            next_step="describe your running stack in a target file with driver = \"attach\"",
+            next_step='describe your running stack in a target file with driver = "attach"',
         )
     up: Stack | None = the_one(scratch_root(), options.run) if embedded else None
     name = target.target.name if up is None else up.name
