@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,6 +24,8 @@ Row = tuple[Any, ...]
 Connection = AsyncConnection[Row]
 TIMEOUT_S = 3.0
 ATTEMPTS = 3
+CHECK_S = 1.0
+"""How long an idle connection may take to answer before it counts as broken."""
 PAUSE_S = 0.02
 """Upper end of the first random pause before another try; it doubles with each."""
 
@@ -39,6 +40,19 @@ class Statement:
     parameters: Sequence[Any] = ()
 
 
+class _Pool(AsyncConnectionPool[Connection]):
+    """A pool whose check gives up a connection that neither answers nor breaks."""
+
+    @staticmethod
+    async def check_connection(conn: Connection) -> None:
+        """Raise `psycopg.OperationalError` unless the connection answers within `CHECK_S`."""
+        try:
+            await bounded(AsyncConnectionPool.check_connection(conn), CHECK_S)
+        except TimeoutError:
+            await conn.close()
+            raise psycopg.OperationalError("the connection did not answer") from None
+
+
 class MetadataStore:
     """A pool of connections as role `rag_gateway`, which by itself may read nothing.
 
@@ -50,7 +64,8 @@ class MetadataStore:
         self.breaker = Breaker(lambda is_open: gauge.set(int(is_open)))
         self._latency = metrics.upstream_latency.labels("metadata")
         self._errors = metrics.upstream_errors
-        self._pool = AsyncConnectionPool(
+        self._checking: asyncio.Task[None] | None = None
+        self._pool = _Pool(
             database_url,
             kwargs={
                 "autocommit": True,
@@ -129,9 +144,7 @@ class MetadataStore:
                 result = await self._once(work, deadline.within(timeout_s))
             except UpstreamError as error:
                 if error.kind == "connect" and attempt < ATTEMPTS and deadline.remaining() > 0:
-                    # One broken connection means that its siblings are broken as well.
-                    with contextlib.suppress(TimeoutError):
-                        await bounded(self._pool.check(), deadline.within(TIMEOUT_S))
+                    await self.check_siblings(deadline.within(TIMEOUT_S))
                     # Apart from each other, or all who lost theirs would storm the pool at once.
                     pause = random.uniform(0, PAUSE_S * 2**attempt)
                     await asyncio.sleep(deadline.within(pause))
@@ -141,6 +154,17 @@ class MetadataStore:
             self.breaker.succeeded()
             return result
         raise AssertionError("the last try returns or raises")
+
+    async def check_siblings(self, seconds: float) -> None:
+        """One broken connection means that the idle ones are broken as well: look at them.
+
+        The pool's check takes hold of all idle connections, and would never give them back if it
+        were cancelled: so only the wait for it is bounded, and it runs to its end, one at a time.
+        """
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.ensure_future(self._pool.check())
+            self._checking.add_done_callback(_take_note)
+        await asyncio.wait({self._checking}, timeout=seconds)
 
     async def _once(self, work: Callable[[Connection], Awaitable[T]], seconds: float) -> T:
         begun = time.perf_counter()
@@ -159,3 +183,8 @@ class MetadataStore:
     async def _borrowed(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._pool.connection() as connection:
             return await work(connection)
+
+
+def _take_note(checked: asyncio.Task[None]) -> None:
+    if not checked.cancelled():
+        checked.exception()  # or the event loop would log it as never retrieved
