@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from harness.core import archives
 from harness.core.errors import TargetError
 from scripts.dayops import manifest, postgres, prune, tables, taking, wal
 from scripts.dayops.bucket import Bucket, sha256_of
@@ -95,7 +96,7 @@ def unpack(directory: Path, data: Path) -> None:
         for name, into in ((BASE, data), (LOG, data / "pg_wal")):
             into.mkdir(mode=0o700, exist_ok=True)
             with tarfile.open(directory / name) as archive:
-                archive.extractall(into, filter="data")
+                archives.unpack(archive, into)
         (data / LABEL).write_bytes((directory / LABEL).read_bytes())
         # Its own links to other disks would lead nowhere, and a foreign one anywhere.
         if any((data / "pg_tblspc").iterdir()):
