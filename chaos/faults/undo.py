@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ def order(
 def warm() -> None:
     """Import what healing needs, while there is time."""
     for name in registry.available():
-        registry.driver(name)
+        # A run on a driver whose libraries are missing does not get as far as a fault.
+        with contextlib.suppress(registry.DriverNotInstalled):
+            registry.driver(name)
 
 
 def heal(what: dict[str, Any]) -> dict[str, Any]:

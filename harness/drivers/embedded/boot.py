@@ -43,12 +43,13 @@ def check_room(scratch: Path) -> None:
         )
 
 
-def boot(processes: Parts, progress: Progress, ready_s: float = READY_S) -> None:
+def boot(processes: Parts, progress: Progress, ready_s: float | None = None) -> None:
     """Bring everything up; raises TargetError for the first part that fails.
 
     What had been started by then keeps running: the caller ends it.
     """
     check_room(processes.scratch)
+    limit = READY_S if ready_s is None else ready_s
     failed = threading.Event()
     begun = time.monotonic()
 
@@ -65,7 +66,7 @@ def boot(processes: Parts, progress: Progress, ready_s: float = READY_S) -> None
 
     def ready(name: str) -> Callable[[], None]:
         def work() -> None:
-            wait_ready(processes, name, ready_s, failed.is_set)
+            wait_ready(processes, name, limit, failed.is_set)
             if not failed.is_set():
                 report(name, "ready")
 
