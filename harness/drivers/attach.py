@@ -39,6 +39,17 @@ _PROBES: dict[str, tuple[str, str]] = {
     "pager": ("/readyz", ""),
     "exporter": ("/readyz", ""),
     "faultproxy": ("/version", ""),
+    "logs": ("/ready", ""),
+    "logship": ("/readyz", ""),
+    "gpu": ("/metrics", ""),
+}
+
+# Where a role tells its version, if not in its health.
+_VERSIONS = {
+    "vectordb": "/",
+    "metrics": "/api/v1/status/buildinfo",
+    "alerts": "/api/v2/status",
+    "faultproxy": "/version",
 }
 
 
@@ -149,7 +160,10 @@ class AttachedStack:
         raise NotAllowed("The logs of an attached target can't be read.", actual=role)
 
     def components(self) -> tuple[Component, ...]:
-        """Each role with the version it reports over HTTP, or ``unknown``."""
+        """Each role with the version it reports over HTTP, or ``unknown``.
+
+        What says of itself that it stands in for another product is marked as a stand-in.
+        """
         return tuple(Component(role, *self._version(role)) for role in self._target.roles)
 
     def credentials(self, role: str) -> Credentials:
@@ -245,26 +259,31 @@ class AttachedStack:
     def _key(self, role: str) -> str:
         return self.credentials(role).get("service_key" if role == "auth" else "api_key", "")
 
-    def _version(self, role: str) -> tuple[str, str]:
+    def _version(self, role: str) -> tuple[str, str, bool]:
+        """Software, version, and whether it is a stand-in."""
         if role == "metadata":
             with psycopg.connect(self.credentials(role)["admin_dsn"], connect_timeout=5) as link:
                 row = link.execute("show server_version").fetchone()
-            return "PostgreSQL", str(row[0]) if row else "unknown"
+            return "PostgreSQL", str(row[0]) if row else "unknown", False
         if role in ("gateway", "edge") and self.gateway_api.spec:
             said = self._gateway_health(role).body or {}
             software = str(said.get("software") or self.gateway_api.name)
-            return software, str(said.get("version") or "unknown")
-        path = "/" if role == "vectordb" else "/healthz"
+            return software, str(said.get("version") or "unknown"), bool(said.get("stand_in"))
+        path = _VERSIONS.get(role, "/healthz")
         try:
             body = httpx.get(
                 self.endpoint(role).url + path, timeout=_PROBE_S, trust_env=False
             ).json()
         except (httpx.HTTPError, ValueError):
-            return role, "unknown"
+            return role, "unknown", False
         if not isinstance(body, dict):
-            return role, "unknown"
-        title = body.get("title") or body.get("service") or role
-        return str(title), str(body.get("version", "unknown"))
+            return role, "unknown", False
+        title = str(body.get("title") or body.get("service") or role)
+        stands_in = bool(body.get("stand_in")) or "stand-in" in title
+        # Prometheus and Alertmanager have theirs one level down.
+        inner = body.get("data") or body.get("versionInfo") or {}
+        version = body.get("version") or (isinstance(inner, dict) and inner.get("version"))
+        return title, str(version or "unknown"), stands_in
 
 
 class ControlledStack(AttachedStack):

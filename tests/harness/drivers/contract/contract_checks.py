@@ -240,7 +240,8 @@ def no_secret_reaches_a_log(stack: Stack, asker: Asker) -> None:
 def stand_ins_are_marked(stack: Stack) -> None:
     parts = {part.role: part for part in stack.components()}
     for part in parts.values():
-        assert part.version[0].isdigit(), part
+        # An attached S3 server or nginx has no version on the wire.
+        assert part.version[0].isdigit() or part.version == "unknown", part
         words = f"{part.software} {part.note}".lower()
         if "stand-in" in words or part.software.startswith(("ragdrill vectordb", "ragdrill fault")):
             assert part.stand_in, part

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 from abc import abstractmethod
@@ -141,7 +142,8 @@ class AttachLab(Lab):
 def _target(theirs: EmbeddedStack, allow: frozenset[str]) -> dict[str, Any]:
     """What an operator would write down of their stack; secrets go into the environment."""
     variables = {"api_key": "api_key", "service_key": "api_key"}
-    control = f"{sys.executable} -m harness.drivers.control --state {theirs.scratch / STATE_NAME}"
+    state = shlex.quote(str(theirs.scratch / STATE_NAME))
+    control = f"{shlex.quote(sys.executable)} -m harness.drivers.control --state {state}"
     roles: dict[str, dict[str, str]] = {}
     for role in theirs.roles():
         section = {"url": theirs.endpoint(role).url}
