@@ -120,7 +120,13 @@ class Killing:
 
     def _require_answers(self, last: str) -> None:
         gateway = self._connect(self._scribes.tenant.token, timeout=20.0)
-        answer = gateway.query(f"Scribe {last}", PERSONA, top_k=50).expect(200)
+        # A part that was away is left alone for a few seconds before it is used again.
+        deadline = time.monotonic() + GATEWAY_S
+        while True:
+            answer = gateway.query(f"Scribe {last}", PERSONA, top_k=50).expect(200)
+            if not answer.json["degraded"] or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         self._evidence.require(
             "queries answer from the documents again",
             bool(answer.json["results"]) and not answer.json["degraded"],

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from qdrant_client import QdrantClient, models
 
 from fixtures.canaries import Canaries
 from fixtures.leaks import LeakField, PointId, found_by
+from fixtures.observed import wait_until_cleaned_up
 from fixtures.scripts import RunScript, StartScript
 from harness import conformance, needs
 from harness.checks.collection import Collection
@@ -193,6 +195,12 @@ def test_audit_and_purge_end_the_leak_in_every_collection(
             "the stores disagree before anything is planted, so leaks can't be told apart",
             actual=clean.told,
         )
+    with psycopg.connect(stack.credentials("metadata")["admin_dsn"], autocommit=True) as database:
+        if not wait_until_cleaned_up(database):
+            evidence.inconclusive(
+                "points of documents that others deleted are still being removed",
+                actual="rag.vector_cleanup is not empty",
+            )
     before = _contents(stack, vectordb)
     answers = _answers(canaries)
     number = 1

@@ -197,7 +197,8 @@ def _beats(stack: Stack, since: float, receiver: str) -> list[Any]:
     return [
         payload
         for payload in delivered(stack, since, receiver)
-        if payload["status"] == "firing"
+        # Not everything that is posted to a receiver is a notice: reports are, too.
+        if payload.get("status") == "firing"
         and any(a["labels"]["alertname"] == "RAG_Dead_Mans_Switch" for a in payload["alerts"])
     ]
 
