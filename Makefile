@@ -94,11 +94,13 @@ images: venv ## build the container images of the reference stack (needs a Docke
 
 # One in how many cases of profile ci runs on containers, each day another one; 1 is all of them.
 CONTAINERS_SHARE ?= 1
+# Which cases of the profile run on containers, as options of ragdrill verify; none named is all.
+CONTAINERS_CASES ?=
 
 .PHONY: verify-containers soak-containers
 verify-containers: setup ## build the images and run profile ci on a stack of containers (CONTAINERS_SHARE=5: a fifth)
 	@scripts/bootstrap.sh containers
-	$(call told,scripts/containers/engine.sh /bin/bash -c '$(BIN)/python -m scripts.images && exec $(BIN)/ragdrill verify --profile ci --driver containers --images local --accept-skips --share $(CONTAINERS_SHARE) $(ARGS)',$(VERIFY_CODES) (75 not run: no container engine))
+	$(call told,scripts/containers/engine.sh /bin/bash -c '$(BIN)/python -m scripts.images && exec $(BIN)/ragdrill verify --profile ci --driver containers --images local --accept-skips --share $(CONTAINERS_SHARE) $(CONTAINERS_CASES) $(ARGS)',$(VERIFY_CODES) (75 not run: no container engine))
 
 soak-containers: venv ## kill a run of containers at SOAK (20) random moments: nothing of it may be left
 	@scripts/bootstrap.sh containers
