@@ -8,6 +8,7 @@ import secrets
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -301,3 +302,27 @@ def servers(place: Place) -> list[str]:
                 if "postgres" in command and str(place.scratch) in command:
                     found.append(command)
     return found
+
+
+def test_points_that_are_announced_for_removal_are_no_disagreement(place: Place) -> None:
+    """Comes last: it leaves one point alone in the vector store."""
+    everything = models.FilterSelector(filter=models.Filter(must=[]))
+    place.vectors.delete(NAME, everything, wait=True)
+    leaving = str(uuid.uuid4())
+    payload = {"tenant_id": "t", "persona": "p", "document_id": "d", "chunk_id": "d#1.0000"}
+    point = models.PointStruct(id=leaving, vector=[1.0] * 256, payload=payload)
+    place.vectors.upsert(NAME, [point], wait=True)
+    ran = []
+    for announced in (False, True):
+        with psycopg.connect(place.stack.credentials("metadata")["admin_dsn"]) as connection:
+            if announced:
+                connection.execute(
+                    "INSERT INTO rag.vector_cleanup (cleanup_id, tenant_id, document_id, persona,"
+                    " reason, point_ids, not_before) VALUES (gen_random_uuid(), 't', 'd', 'p',"
+                    " 'write', %s::uuid[], now() + interval '10 minutes')",
+                    ([leaving],),
+                )
+        vectors, metadata = taken(place.run(VECTORS)), taken(place.run(METADATA))
+        order = ("--date", vectors[:10], "--backup", vectors, "--backup", metadata)
+        ran.append(place.run(RESTORE, *order))
+    assert [each.exit_code for each in ran] == [5, 0], [each.told for each in ran]
