@@ -6,24 +6,49 @@ import asyncio
 import contextlib
 import errno
 import socket
+from time import monotonic
 
 from refstack.faultproxy import address
+
+SLOW_S = 0.5
+"""From here on a first packet was lost: an address that nobody has is asked for once a second."""
 
 
 async def dial(upstream: str, timeout_s: float) -> socket.socket:
     """A connected, non-blocking socket to an upstream; its addresses are tried in order.
 
+    Networks of containers hand the address of one that ended to the next one that starts. A
+    connection that was begun in between would reach that one, and keep to it; so a name is looked
+    up again where connecting took long.
+
     Raises `OSError` or `address.AddressError` when none answers, `TimeoutError` when
     `timeout_s` run out first.
     """
     async with asyncio.timeout(timeout_s):
-        endpoints = await address.resolve(upstream, timeout_s)
-        for index, endpoint in enumerate(endpoints):
+        while True:
+            connected, endpoint, waited_s = await _first(await address.resolve(upstream, timeout_s))
+            if waited_s < SLOW_S:
+                return connected
             try:
-                return await _connect(endpoint)
-            except OSError:
-                if index == len(endpoints) - 1:
-                    raise
+                if endpoint in await address.resolve(upstream, timeout_s):
+                    return connected
+            except BaseException:
+                connected.close()
+                raise
+            connected.close()
+
+
+async def _first(
+    endpoints: list[address.Endpoint],
+) -> tuple[socket.socket, address.Endpoint, float]:
+    """The first that takes a connection, and the seconds that it took."""
+    for index, endpoint in enumerate(endpoints):
+        began = monotonic()
+        try:
+            return await _connect(endpoint), endpoint, monotonic() - began
+        except OSError:
+            if index == len(endpoints) - 1:
+                raise
     raise AssertionError("resolve returns at least one endpoint")
 
 

@@ -112,7 +112,7 @@ def bring_up(
 
 def lay_out(fleet: Fleet) -> None:
     """Make the run's network and volumes, and have what its containers say followed."""
-    make_network(fleet.network, fleet.state.labels)
+    fleet.state.subnet = make_network(fleet.network, fleet.state.labels)
     for part in PARTS:
         if fleet.book.images[part].data:
             place = fleet.make_volume(part)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from docker.types import DeviceRequest, LogConfig
+import docker.errors
+from docker.types import DeviceRequest, IPAMConfig, IPAMPool, LogConfig
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
@@ -15,13 +17,42 @@ from harness.drivers.embedded.ports import HOST
 
 # The follower has read what is older; an engine's disk is not filled by a flood of lines.
 _LOG = LogConfig(type="json-file", config={"max-size": "64m", "max-file": "2"})
+_ATTEMPTS = 5
+_AGAIN_S = 0.2
 
 
-def make_network(name: str, given: Mapping[str, str]) -> None:
-    """Make the run's own network; docker.errors.APIError where that can't be done."""
-    network = Network(docker_network_kw={"labels": dict(given), "check_duplicate": True})
+def make_network(name: str, given: Mapping[str, str]) -> str:
+    """Make the run's own network; returns its range of addresses, as ``172.18.0.0/16``.
+
+    An engine gives out addresses of one's own choice only in a range that was asked for, and knows
+    best which one is free. Hence it is asked to choose, and then for what it chose.
+
+    Raises:
+        docker.errors.APIError: it can't be made.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        chosen = _network(name, given, None)
+        given_out = [str(each["Subnet"]) for each in chosen.attrs["IPAM"]["Config"]]
+        subnet = next(each for each in given_out if ":" not in each)
+        chosen.remove()
+        try:
+            _network(name, given, IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]))
+            return subnet
+        except docker.errors.APIError as error:
+            # Another run may have taken it in between.
+            if attempt == _ATTEMPTS or "overlap" not in str(error):
+                raise
+            time.sleep(_AGAIN_S)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _network(name: str, given: Mapping[str, str], addresses: IPAMConfig | None) -> Any:
+    settings = {"labels": dict(given), "check_duplicate": True, "ipam": addresses}
+    network = Network(docker_network_kw=settings)
     network.name = name
-    network.create()
+    found = network.create()._unwrap_network
+    found.reload()
+    return found
 
 
 def launch(name: str, network: str, recipe: Recipe, given: Mapping[str, str]) -> None:
@@ -52,6 +83,11 @@ def launch(name: str, network: str, recipe: Recipe, given: Mapping[str, str]) ->
         "healthcheck": {"test": ["NONE"]},
         "security_opt": ["no-new-privileges:true"],
     }
+    if recipe.address:
+        api = container.get_docker_client().client.api
+        more["networking_config"] = {
+            network: api.create_endpoint_config(aliases=[recipe.part], ipv4_address=recipe.address)
+        }
     if recipe.user:
         more["user"] = recipe.user
     if recipe.image.source == "local":

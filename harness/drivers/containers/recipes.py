@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from harness.drivers.containers.images import Image, Source, image
@@ -41,6 +42,18 @@ def image_of(part: str, source: Source) -> Image:
     return image(role, "local" if role in _WHOLE_IMAGE_NEEDED else source)
 
 
+def address_in(subnet: str, number: int) -> str:
+    """The address of a network's member, counted from 0; the engine's own comes before them.
+
+    Raises ValueError where the range is too small.
+    """
+    network = IPv4Network(subnet)
+    at = network.network_address + 2 + number
+    if at >= network.broadcast_address:
+        raise ValueError(f"{subnet} has no address for {number + 1} members")
+    return str(at)
+
+
 @dataclass(frozen=True)
 class NetworkContext(Context):
     """Addresses inside the run's network, where a part's name is its host name."""
@@ -68,7 +81,12 @@ class NetworkContext(Context):
 
 @dataclass(frozen=True)
 class Recipe:
-    """One container. ``published`` host port by inner port; ``mounts`` source, target and mode."""
+    """One container. ``published`` host port by inner port; ``mounts`` source, target and mode.
+
+    ``address`` in the run's network is the part's own, down or up: an engine would give that of a
+    stopped container to the next one that starts, and whoever was still connecting to the first
+    would reach the second.
+    """
 
     part: str
     image: Image
@@ -80,6 +98,7 @@ class Recipe:
     stop_signal: str = "SIGTERM"
     grace_s: int = 5
     gpu: bool = False
+    address: str = ""
 
     @property
     def digest(self) -> str:
@@ -146,7 +165,12 @@ class Cookbook:
             stop_signal=_EXECUTABLE_STOP.get(part, "SIGTERM"),
             grace_s=_GRACE_S.get(part, 5),
             gpu=image.gpu and self.state.gpu,
+            address=self.address(part),
         )
+
+    def address(self, part: str) -> str:
+        """The part's address in the run's network; empty before there is one."""
+        return address_in(self.state.subnet, PARTS.index(part)) if self.state.subnet else ""
 
     def _settings(self, part: str) -> dict[str, str]:
         values = self.secrets.values

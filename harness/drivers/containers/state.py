@@ -13,11 +13,12 @@ class ContainerState(State):
 
     ``source`` where images come from (official, local); ``labels`` of everything the run makes;
     ``gpu`` whether the engine has one to give; ``volumes`` where the volumes of the roles lie on
-    this machine, empty where they can't be reached.
+    this machine, empty where they can't be reached; ``subnet`` the run's network's addresses.
     """
 
     driver: str = "containers"
     source: str = "official"
     labels: dict[str, str] = field(default_factory=dict)
     gpu: bool = False
+    subnet: str = ""
     volumes: dict[str, str] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from harness.drivers.base import Restart, Stack
 from harness.drivers.containers import labels
 from harness.drivers.containers.bringup import PORT_NAMES, Options
 from harness.drivers.containers.engine import EngineError, connect, machine
-from harness.drivers.containers.recipes import PARTS, Cookbook
+from harness.drivers.containers.recipes import PARTS, Cookbook, address_in
 from harness.drivers.containers.stack import ContainerStack, LocalContainerStack
 from harness.drivers.containers.state import ContainerState
 from harness.drivers.embedded.ports import HOST
@@ -117,6 +117,23 @@ def test_an_image_of_ones_own_takes_a_role(book: Cookbook, monkeypatch: pytest.M
     assert mine.recipe("embed").image.reference == book.recipe("embed").image.reference
 
 
+def test_each_part_keeps_an_address_that_no_other_part_gets(book: Cookbook) -> None:
+    """Else a request to one that was killed reaches the next one that is started."""
+    assert not any(book.recipe(part).address for part in PARTS), "there is no network yet"
+    book.state.subnet = "172.30.0.0/24"
+    addresses = [book.recipe(part).address for part in PARTS]
+    assert len(set(addresses)) == len(PARTS)
+    assert "172.30.0.1" not in addresses, "it is the engine's own"
+    again = Cookbook(book.state, book.secrets)
+    assert addresses == [again.recipe(part).address for part in PARTS]
+
+
+def test_a_network_that_is_too_small_is_refused() -> None:
+    assert address_in("10.0.0.0/29", 4) == "10.0.0.6"
+    with pytest.raises(ValueError, match="no address for 6 members"):
+        address_in("10.0.0.0/29", 5)
+
+
 def test_no_secret_stands_in_an_argument(book: Cookbook) -> None:
     secrets = [value for name, value in book.secrets.values.items() if name != "auth_jwt_keys"]
     for part in PARTS:
@@ -131,7 +148,7 @@ def test_state_of_one_driver_is_not_taken_for_anothers(book: Cookbook, tmp_path:
     with pytest.raises(TargetError, match="no booted stack"):
         EmbeddedStack.attach(path)
     state = json.loads(path.read_text())
-    for name in ("driver", "labels", "source", "gpu", "volumes"):
+    for name in ("driver", "labels", "source", "gpu", "subnet", "volumes"):
         del state[name]
     path.write_text(json.dumps(state))
     assert control._driver_of(path) == "embedded"

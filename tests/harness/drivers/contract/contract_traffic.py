@@ -14,10 +14,12 @@ from contract_checks import needs
 
 from harness.core.errors import HarnessError, TargetError
 from harness.core.evidence import NotConformant
-from harness.drivers.base import Links, Replace, Stack
+from harness.drivers.base import Kill, Links, Replace, Restart, Stack
 from harness.drivers.embedded import http
 
 FELT_MS = 700
+CONNECTS_S = 1.2
+"""A first packet that nobody took is sent again after a second."""
 
 
 def a_rollout_drops_no_request(stack: Stack, asker: Asker) -> None:
@@ -51,6 +53,23 @@ def a_bad_rollout_leaves_the_old_one_serving(stack: Stack, asker: Asker) -> None
     with pytest.raises(TargetError, match="restart"):
         stack.replace("embed", {})
     assert asker.answers()
+
+
+def what_comes_back_is_not_taken_for_another(stack: Stack, asker: Asker) -> None:
+    """While the gateway and another role are down and come back, the gateway answers or nobody."""
+    needs(stack, Kill, Restart, Links)
+    assert isinstance(stack, Kill) and isinstance(stack, Restart)
+    assert eventually(asker.answers)
+    with crowd(asker) as told:
+        stack.kill("gateway")
+        stack.kill("auth")
+        stack.start("auth")
+        # Whoever began to connect before may only now get through.
+        time.sleep(CONNECTS_S)
+        stack.start("gateway")
+        assert eventually(asker.answers)
+    strange = {status: count for status, count in told.failed().items() if status.startswith("4")}
+    assert not strange, f"somebody else answered for the gateway: {strange}"
 
 
 def links_carry_the_traffic(stack: Stack, asker: Asker) -> None:

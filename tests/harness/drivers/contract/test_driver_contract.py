@@ -67,6 +67,10 @@ def test_a_bad_rollout_leaves_the_old_one_serving(subject: Subject) -> None:
     traffic.a_bad_rollout_leaves_the_old_one_serving(subject.stack, subject.asker)
 
 
+def test_what_comes_back_is_not_taken_for_another(subject: Subject) -> None:
+    traffic.what_comes_back_is_not_taken_for_another(subject.stack, subject.asker)
+
+
 def test_links_carry_the_traffic(subject: Subject) -> None:
     traffic.links_carry_the_traffic(subject.stack, subject.asker)
 

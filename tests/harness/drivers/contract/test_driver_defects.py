@@ -16,6 +16,7 @@ from contract_asker import Asker
 from contract_labs import EmbeddedLab, new_run_id
 
 from harness.drivers.base import Component, Endpoint
+from harness.drivers.embedded import http
 from harness.drivers.embedded.bringup import ALLOW
 from harness.drivers.embedded.rollout import roll
 from harness.drivers.embedded.stack import EmbeddedStack
@@ -115,6 +116,17 @@ class ReplaceThatDropsRequests(EmbeddedStack):
         roll(self.processes, env)
 
 
+class AddressHandedOn(EmbeddedStack):
+    def start(self, role: str) -> None:
+        """What starts next gets the address of what was killed, as an engine likes to give it."""
+        super().start(role)
+        if role in ("auth", "gateway"):
+            edge = f"{self.faultproxy()}/proxies/edge-{self.state.colour}"
+            there = self.endpoint(role)
+            upstream = {"upstream": f"{there.host}:{there.port}"}
+            assert http.request("POST", edge, json_body=upstream).status == 200
+
+
 class WipeThatKeepsTheData(EmbeddedStack):
     def wipe(self, role: str) -> None:
         self.kill(role)
@@ -157,6 +169,7 @@ class SharedVolume(EmbeddedStack):
         (RestartThatForgetsSettings, checks.a_restart_may_change_settings, "were forgotten"),
         (ReplaceThatDropsRequests, traffic.a_rollout_drops_no_request, "502|503"),
         (StandInsUnmarked, checks.stand_ins_are_marked, "stand_in=False"),
+        (AddressHandedOn, traffic.what_comes_back_is_not_taken_for_another, "somebody else"),
         (WipeThatKeepsTheData, checks.a_wiped_store_has_lost_everything, "still there"),
         (RestartThatLosesData, checks.a_restart_keeps_what_was_written, "what was written is gone"),
     ],
