@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from chaos.faults.identity import settings_of
+from chaos.playbooks import restartable
 from chaos.playbooks.looking import metric
 from fixtures.faults import Inject
 from fixtures.tenants import Connect, Tenant
@@ -22,6 +24,7 @@ QUESTIONS = 12
 BACK_S = 12.0
 """Within this time the part must be in use again: four times the pause of the gateway's breaker."""
 
+QUOTA = "EMBED_REQUESTS_PER_MINUTE"
 MOST_TRIES = 5
 BUDGET_S = 10.0
 
@@ -101,6 +104,53 @@ def announced(answer: Answer, missing: Part) -> bool:
     if missing.degraded is None:
         return answer.status == 503 and bool(answer.headers.get("Retry-After"))
     return answer.status == 200 and answer.json["degraded"] == [missing.degraded]
+
+
+@pytest.fixture
+def tight(stack: Stack) -> Iterator[None]:
+    """A fallback provider whose quota is soon spent."""
+    before = settings_of(stack, "fallback").get(QUOTA, "0")
+    restartable(stack, "fallback").restart("fallback", {QUOTA: "5"})
+    stack.ready("fallback")
+    yield
+    restartable(stack, "fallback").restart("fallback", {QUOTA: before})
+    stack.ready("fallback")
+
+
+@conformance("playbook/errors", since="0.2", profiles=("full",))
+@needs("read", "write", "fault", "restart", roles=["edge", "fallback", "faultproxy"])
+def test_a_fallback_that_has_spent_its_quota_is_told_of(
+    tight: None, asked: GatewayClient, faults: Inject, evidence: Evidence
+) -> None:
+    """While the worker fails and the fallback's quota is spent, each answer MUST be the fallback's
+    and say so, or be refused with a time to come back at; once the worker works, it MUST be used
+    again with no step taken."""
+    missing = PARTS["embed"]
+    with faults("http-status", link=missing.link, status=500):
+        answers = [ask(asked) for _ in range(QUESTIONS)]
+    answered = [answer for answer in answers if announced(answer, missing)]
+    refused = [answer for answer in answers if announced(answer, Part(missing.link, None))]
+    evidence.require(
+        "each answer says what it lacks, or is refused with a time to come back at",
+        len(answered) + len(refused) == len(answers),
+        expected=f"200 and degraded: [{missing.degraded}], or 503 and Retry-After",
+        actual=[answer.status for answer in answers],
+    )
+    evidence.require(
+        "the quota was there to be spent, and was",
+        bool(answered) and bool(refused),
+        expected="some of each",
+        actual=f"{len(answered)} answered, {len(refused)} refused",
+    )
+    healed = time.monotonic()
+    while not whole(last := ask(asked)) and time.monotonic() - healed < BACK_S:
+        time.sleep(0.1)
+    evidence.require(
+        f"the worker is used again within {BACK_S:.0f} s, by itself",
+        whole(last),
+        expected="a whole answer",
+        actual=last.text[-300:] or last.error,
+    )
 
 
 @conformance("playbook/errors", since="0.2")

@@ -24,6 +24,7 @@ from refstack.common.settings import Environment, SettingError
 from refstack.embed.api import EXCEPTION_HANDLERS, MOST_BYTES, ApiError, parse, respond
 from refstack.embed.models import DIMENSIONS, LOADERS, ON_CUDA, ModelUnavailable
 from refstack.embed.pool import Overloaded, Pool
+from refstack.embed.quota import Quota
 
 SHORTEST_KEY = 8
 _ROUTE = "/v1/embeddings"
@@ -33,10 +34,13 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 class Worker:
     """The routes, with what they share."""
 
-    def __init__(self, models: tuple[str, ...], keys: tuple[str, ...], pool: Pool) -> None:
+    def __init__(
+        self, models: tuple[str, ...], keys: tuple[str, ...], pool: Pool, quota: Quota
+    ) -> None:
         self.models = models
         self._keys = [key.encode() for key in keys]
         self.pool = pool
+        self._quota = quota
         self._started = int(time.time())
         self.registry = CollectorRegistry()
         self._requests = Counter(
@@ -78,6 +82,7 @@ class Worker:
     async def embeddings(self, request: Request) -> Response:
         """`POST /v1/embeddings`."""
         self._authorise(request)
+        self._quota.take()
         ask = parse(await read_body(request, MOST_BYTES), self.models, DIMENSIONS)
         try:
             embedded = await self.pool.embed(ask.model, ask.texts)
@@ -141,7 +146,8 @@ def build(environment: Environment) -> ASGIApp:
         environment.integer("EMBED_THREADS", 2, low=1, high=64),
         environment.integer("EMBED_QUEUE", 128, low=1, high=10_000),
     )
-    worker = Worker(models, keys, pool)
+    quota = Quota(environment.integer("EMBED_REQUESTS_PER_MINUTE", 0, low=0, high=1_000_000))
+    worker = Worker(models, keys, pool, quota)
     device.export(worker.registry, "rag_embed_device_info", devices)
     app = Starlette(
         routes=[
