@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ _EPILOG = """\
 exit codes:
   0  no step is called for, or each that is was done and had its effect
   1  a step is called for and was not done, or did not have its effect
-  2  a check could not be made, or an action failed
+  2  a check could not be made, an action failed, or Ctrl-C ended the walk (what was done by then
+     stays done; the last lines say how to take it back)
   4  usage: a playbook, a step, an option or the target file is wrong
 """
 
@@ -93,7 +95,8 @@ def playbook_command(options: argparse.Namespace) -> int:
         )
     stack, history = _target(options)
     ask: Ask = (lambda question: True) if options.yes else _asked
-    walk = Walk(playbook, stack, history, console, ask, dry_run=options.dry_run)
+    given = _given(options)
+    walk = Walk(playbook, stack, history, console, ask, dry_run=options.dry_run, given=given)
     try:
         return walk.take_back(steps[0]) if options.back else walk.go(steps)
     finally:
@@ -103,7 +106,10 @@ def playbook_command(options: argparse.Namespace) -> int:
 
 @dataclass
 class Walk:
-    """One walk through a playbook; what was seen and done goes into ``history`` as it happens."""
+    """One walk through a playbook; what was seen and done goes into ``history`` as it happens.
+
+    ``given`` are the options that name the target, as they must be given again to take a step back.
+    """
 
     playbook: Playbook
     stack: Stack
@@ -111,23 +117,45 @@ class Walk:
     console: Console
     ask: Ask
     dry_run: bool = False
+    given: str = ""
+    acted: list[Step] = field(default_factory=list)
 
     def go(self, steps: tuple[Step, ...]) -> int:
         """Walk the steps in order and return the exit code, which is that of the worst of them."""
         self.say(f"{self.playbook.title} (guide {self.playbook.section}) on {self.stack.name}")
         self.say(self.playbook.starts_when)
         worst: int = ExitCode.PASS
-        for number, step in enumerate(steps, start=1):
-            self.say(f"\n{number}. {step.slug}: {step.sentence}")
-            worst = max(worst, self._step(step))
+        try:
+            for number, step in enumerate(steps, start=1):
+                self.say(f"\n{number}. {step.slug}: {step.sentence}")
+                worst = max(worst, self._step(step))
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
         return worst
 
     def take_back(self, step: Step) -> int:
         """Take one step back."""
         self.say(f"{step.slug}: {step.way_back}")
-        if self.dry_run or not self.ask("Take it back now?"):
-            return ExitCode.NOT_CONFORMANT
-        return self._act(step, "undo", step.undo)
+        try:
+            if self.dry_run or not self.ask("Take it back now?"):
+                self.say("   Not done.")
+                return ExitCode.NOT_CONFORMANT
+            return self._act(step, "undo", step.undo)
+        except KeyboardInterrupt:
+            self.say(f"\n   Interrupted: {step.slug} may be half taken back. {self._back(step)}")
+            raise
+
+    def _interrupted(self) -> None:
+        """Say what stays done: an action that was under way may be half done."""
+        if not self.acted:
+            self.say("\n   Interrupted: nothing was done.")
+        for step in reversed(self.acted):
+            self.say(f"\n   Interrupted: {step.slug} was begun, or is done. {self._back(step)}")
+
+    def _back(self, step: Step) -> str:
+        command = f"ragdrill playbook {self.playbook.slug} --step {step.slug} --back{self.given}"
+        return f"Take back: {step.way_back} ({command})"
 
     def _step(self, step: Step) -> int:
         self.say("   looking ...")
@@ -159,8 +187,13 @@ class Walk:
         return self._effect(step)
 
     def _act(self, step: Step, stage: str, act: Callable[[Stack], None]) -> int:
+        if stage == "action":
+            self.acted.append(step)
         try:
             act(self.stack)
+        except KeyboardInterrupt:
+            self._told(step, stage, Seen(False, {"interrupted": True}))
+            raise
         except HarnessError as error:
             self._told(step, stage, Seen(False, {"error": str(error)}))
             self._failed("It failed", error)
@@ -180,10 +213,7 @@ class Walk:
         self._told(step, "effect", seen)
         self._show(seen)
         self.say("   The effect came." if seen.ok else "   The effect did not come.")
-        self.say(
-            f"   Take back: {step.way_back} (ragdrill playbook {self.playbook.slug} "
-            f"--step {step.slug} --back)"
-        )
+        self.say(f"   {self._back(step)}")
         return ExitCode.PASS if seen.ok else ExitCode.NOT_CONFORMANT
 
     def _show(self, seen: Seen) -> None:
@@ -245,11 +275,17 @@ def _target(options: argparse.Namespace) -> tuple[Stack, History]:
     stack = up or driver(target.target.driver).for_run(run, target, lambda line: None)
     if isinstance(stack, AttachedStack) and not options.dry_run:
         # Whatever is acted on must first show that it is the target which is meant.
-        challenge.require_answer(stack, target)
+        challenge.require_answer(stack, target, incident=True)
     history.write(Note("info", f"playbook {options.playbook} on {name}"))
     if up is not None:
         run.scratch.rmdir()
     return stack, history
+
+
+def _given(options: argparse.Namespace) -> str:
+    """The options that name the target, as they are typed again."""
+    named = {"--target": options.target, "--run": options.run}
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in named.items() if value)
 
 
 def _file(given: str) -> Path:

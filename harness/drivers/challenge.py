@@ -72,22 +72,34 @@ def unanswered(stack: Stack, target: TargetFile) -> dict[str, str]:
     Raises:
         UsageError: the file names no variable with the token, or it holds no token.
     """
+    refused, silent, _ = _ask(stack, target)
+    return {**refused, **silent}
+
+
+def _ask(
+    stack: Stack, target: TargetFile
+) -> tuple[dict[str, str], dict[str, str], tuple[str, ...]]:
+    """Ask for the token; the problems of those that answered something else, of those that did not
+    answer at all, and the roles that were asked."""
     token = _token(target)
     stores = [role for role in STORES if role in target.roles]
     asked = stores or [role for role in ("edge", "gateway") if role in target.roles][:1]
     wiped = wiped_by_the_drill(target)
     asked = [role for role in asked if role not in wiped] or asked
     if not asked:
-        return {"target": "no store, edge or gateway is given that could answer"}
-    found = {}
+        return {"target": "no store, edge or gateway is given that could answer"}, {}, ()
+    refused: dict[str, str] = {}
+    silent: dict[str, str] = {}
     for role in asked:
         try:
             problem = STORES.get(role, _web)(stack, role, token)
         except (httpx.HTTPError, psycopg.Error, HTTPError, minio.error.MinioException) as error:
-            problem = f"{type(error).__name__}: {error}".strip()
+            told = f"{type(error).__name__}: {error}".strip()
+            (silent if _unheard(error) else refused)[role] = told
+            continue
         if problem:
-            found[role] = problem
-    return found
+            refused[role] = problem
+    return refused, silent, tuple(asked)
 
 
 def mark(target: TargetFile) -> str:
@@ -118,15 +130,28 @@ def wiped_by_the_drill(target: TargetFile) -> frozenset[str]:
         return frozenset()
 
 
-def require_answer(stack: Stack, target: TargetFile) -> None:
+def _unheard(error: Exception) -> bool:
+    """Whether nobody answered, which is another thing than an answer that says no."""
+    if isinstance(error, psycopg.OperationalError):
+        # What PostgreSQL itself says to who may not come in begins so.
+        return "FATAL" not in str(error)
+    return isinstance(error, (httpx.TransportError, HTTPError))
+
+
+def require_answer(stack: Stack, target: TargetFile, *, incident: bool = False) -> None:
     """Let nothing harmful begin on a target that did not answer.
+
+    In an ``incident`` a store may be what is broken, and is to be restarted: one that does not
+    answer at all is excused as long as another one has shown that the target is the one meant.
 
     Raises:
         UsageError: see :func:`unanswered`. TargetError: names each role and what it answered.
     """
     if not harm(target):
         return
-    problems = unanswered(stack, target)
+    refused, silent, asked = _ask(stack, target)
+    excused = incident and not refused and len(silent) < len(asked)
+    problems = {} if excused else {**refused, **silent}
     if problems:
         raise TargetError(
             f"The target {stack.name!r} has not answered its challenge, so nothing of it is "

@@ -150,6 +150,39 @@ def test_a_step_is_taken_back(playbook: Playbook, tmp_path: Path) -> None:
     assert house.done == ["nothing"] and stages(tmp_path) == [("water", "undo", True)]
 
 
+def interrupted(stack: Stack) -> None:
+    cast("House", stack).done.append("half")
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_tells_what_was_begun_and_how_to_take_it_back(
+    playbook: Playbook, tmp_path: Path
+) -> None:
+    house = House("restart")
+    walked, screen = walk(playbook, house, tmp_path)
+    walked.given = " --target staging"
+    with pytest.raises(KeyboardInterrupt):
+        walked.go((step_of("pray", action=nothing), step_of("sand", action=interrupted)))
+    said = screen.getvalue()
+    assert house.done == ["nothing", "half"]
+    assert said.index("Interrupted: sand was begun") < said.index("Interrupted: pray was begun")
+    assert "ragdrill playbook fire --step sand --back --target staging" in said
+    assert stages(tmp_path)[-1] == ("sand", "action", False)
+
+
+def test_ctrl_c_before_anything_was_done_says_so(playbook: Playbook, tmp_path: Path) -> None:
+    house = House("restart")
+    walked, screen = walk(playbook, house, tmp_path)
+
+    def no_answer(question: str) -> bool:
+        raise KeyboardInterrupt
+
+    walked.ask = no_answer
+    with pytest.raises(KeyboardInterrupt):
+        walked.go(playbook.steps)
+    assert house.done == [] and "Interrupted: nothing was done" in screen.getvalue()
+
+
 def test_the_page_holds_each_playbook_under_its_anchor_with_every_command(
     playbook: Playbook,
 ) -> None:

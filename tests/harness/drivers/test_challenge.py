@@ -113,6 +113,42 @@ def test_each_store_answers_for_itself(
     assert set(problems) == {"metadata", "objectstore"}
 
 
+def incident(url: str, *, metadata: str) -> TargetFile:
+    """A target whose vector store answers, and whose metadata store is at this address."""
+    section = {"driver": "attach", "allow": ["restart"], "challenge_env": "PLACED"}
+    roles = {"vectordb": {"url": url}, "metadata": {"url": metadata}}
+    return TargetFile.model_validate({"target": section, "roles": roles})
+
+
+def test_in_an_incident_a_store_that_is_silent_is_excused_by_another_that_answers(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACED", TOKEN)
+    file = incident(url, metadata="postgresql://nobody@127.0.0.1:9/rag")
+    stack = attached("run", tmp_path, file)
+    challenge.require_answer(stack, file, incident=True)
+    with pytest.raises(TargetError, match="has not answered its challenge"):
+        challenge.require_answer(stack, file)
+
+
+def test_in_an_incident_silence_alone_lets_nobody_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACED", TOKEN)
+    file = incident("http://127.0.0.1:9", metadata="postgresql://nobody@127.0.0.1:9/rag")
+    with pytest.raises(TargetError, match="has not answered its challenge"):
+        challenge.require_answer(attached("run", tmp_path, file), file, incident=True)
+
+
+def test_in_an_incident_a_store_that_says_another_thing_is_not_excused(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACED", "another-token-of-nobody")
+    file = incident(url, metadata="postgresql://nobody@127.0.0.1:9/rag")
+    with pytest.raises(TargetError, match="no alias carries the token"):
+        challenge.require_answer(attached("run", tmp_path, file), file, incident=True)
+
+
 def test_nothing_harmful_needs_no_challenge(url: str, tmp_path: Path) -> None:
     attached("run", tmp_path, target("vectordb", url=url, allow=["read", "write"])).up()
 
