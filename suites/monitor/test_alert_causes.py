@@ -13,6 +13,7 @@ import pytest
 from fixtures.alert_lapses import (
     busy_gpu,
     overdue_key,
+    prometheus_file,
     stuck_queue,
     tls_server,
     unwatched,
@@ -81,6 +82,7 @@ def test_alerts_that_wait_long_come_and_go_too(
     there, name what has the cause and nothing else, and be resolved with it."""
     if not isinstance(stack, Volume):
         raise NotAllowed("The target gives no way to let a key grow old, or a GPU busy.")
+    prometheus_file(stack)
     gateway = connect(new_tenant("patient", ("work",)).token, timeout=10.0)
     gateway.put_document("work", "Something to ask for.", document_id="asked")
     traffic = Traffic(lambda: int(gateway.query("something", persona="work").status))
