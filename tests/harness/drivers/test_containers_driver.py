@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("testcontainers", reason="the extra `containers` is not installed")
+
+import docker.errors
 
 from harness.core.errors import TargetError, UsageError
 from harness.core.run import Run
 from harness.core.target import TargetFile
 from harness.drivers import control
 from harness.drivers.base import Restart, Stack
-from harness.drivers.containers import labels
+from harness.drivers.containers import labels, launch
 from harness.drivers.containers.bringup import PORT_NAMES, Options
 from harness.drivers.containers.engine import EngineError, connect, machine
 from harness.drivers.containers.recipes import PARTS, Cookbook, address_in
@@ -50,8 +53,6 @@ def test_without_an_engine_it_says_so_and_how_to_get_one(monkeypatch: pytest.Mon
 
 
 def test_an_engine_elsewhere_is_refused() -> None:
-    from types import SimpleNamespace
-
     from harness.drivers.containers.engine import check_local
 
     far = SimpleNamespace(api=SimpleNamespace(base_url="http://10.0.0.1:2375"))
@@ -132,6 +133,33 @@ def test_a_network_that_is_too_small_is_refused() -> None:
     assert address_in("10.0.0.0/29", 4) == "10.0.0.6"
     with pytest.raises(ValueError, match="no address for 6 members"):
         address_in("10.0.0.0/29", 5)
+
+
+@pytest.mark.parametrize("said", ["Pool overlaps with other one on this address space", "no room"])
+def test_a_range_that_another_run_took_in_between_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    free, removed = ["172.18.0.0/16", "172.19.0.0/16"], []
+
+    def network(name: str, given: object, addresses: object) -> SimpleNamespace:
+        if addresses is None:
+            offered = [{"Subnet": "fd00::/64"}, {"Subnet": free[0]}]
+            return SimpleNamespace(
+                attrs={"IPAM": {"Config": offered}}, remove=lambda: removed.append(free[0])
+            )
+        if len(free) == 2:
+            free.pop(0)
+            raise docker.errors.APIError(said)
+        return SimpleNamespace()
+
+    monkeypatch.setattr(launch, "_network", network)
+    monkeypatch.setattr(launch, "_AGAIN_S", 0.0)
+    if "overlaps" in said:
+        assert launch.make_network("a-run", {}) == "172.19.0.0/16"
+        assert removed == ["172.18.0.0/16", "172.19.0.0/16"]
+    else:
+        with pytest.raises(docker.errors.APIError, match="no room"):
+            launch.make_network("a-run", {})
 
 
 def test_no_secret_stands_in_an_argument(book: Cookbook) -> None:
