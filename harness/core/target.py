@@ -47,6 +47,9 @@ class RoleSection(_Strict):
     With the compose driver ``service`` and ``port`` (inside) stand in place of ``url``, and a
     variable that is not set gets a random value for the run. ``user`` and ``database`` are the
     metadata store's, ``jwt_keys_env`` auth's signing keys.
+
+    ``health`` is the path that answers 200 when the role would serve, where that is another than
+    its product's. With the containers driver there is only the gateway's ``adapter`` to give.
     """
 
     url: str = ""
@@ -60,7 +63,12 @@ class RoleSection(_Strict):
     access_key_env: str | None = None
     secret_key_env: str | None = None
     bucket: str | None = None
+    health: Annotated[str, Field(pattern=r"^/")] | None = None
     adapter: Annotated[str, Field(min_length=1)] | None = None
+
+    def only(self, *names: str) -> bool:
+        """Whether nothing but these keys is given."""
+        return self.model_fields_set <= set(names)
 
 
 class ControlSection(_Strict):
@@ -123,6 +131,8 @@ class TargetFile(_Strict):
         wanted = ("service", "port") if self.target.driver == "compose" else ("url",)
         refused = "url" if "service" in wanted else "service"
         for role, section in self.roles.items():
+            if self.target.driver == "containers" and section.only("adapter"):
+                continue
             for name in wanted:
                 if not getattr(section, name):
                     raise ValueError(

@@ -13,11 +13,11 @@ from urllib.parse import quote, urlsplit
 import httpx
 import psycopg
 
-from harness.core.errors import HarnessError, NotAllowed, TargetError, UsageError
-from harness.core.gateway_api import GatewayApi, Health, Reply, Said
+from harness.core.errors import NotAllowed, TargetError, UsageError
+from harness.core.gateway_api import GatewayApi
 from harness.core.run import Run
 from harness.core.target import ControlSection, TargetFile
-from harness.drivers import challenge
+from harness.drivers import adapted, challenge
 from harness.drivers.base import Component, Credentials, Endpoint, Link
 
 COMMAND_TIMEOUT_S = 300.0
@@ -203,6 +203,10 @@ class AttachedStack:
         """Whether the role has a credential of ours that :meth:`problem` shows it."""
         if role == "metadata":
             return self._target.secret(role, "api_key") is not None
+        section = self._target.roles.get(role)
+        if section is not None and section.health:
+            # A path of the operator's choice may well be open to everybody.
+            return False
         return bool(_PROBES.get(role, ("", ""))[1] and self._key(role))
 
     def problem(self, role: str, *, anonymous: bool = False) -> str:
@@ -215,8 +219,10 @@ class AttachedStack:
                 return str(error).strip()
             return ""
         if role in ("gateway", "edge") and self.gateway_api.spec:
-            return self._gateway_problem(role)
+            return adapted.problem(self.endpoint(role).url, self.gateway_api)
         path, header = _PROBES.get(role, ("/", ""))
+        section = self._target.roles.get(role)
+        path = (section.health if section else None) or path
         key = "" if anonymous else self._key(role)
         value = f"Bearer {key}" if header == "Authorization" else key
         try:
@@ -234,28 +240,6 @@ class AttachedStack:
             return f"{response.status_code} for {path}: the credential is missing or wrong"
         return "" if response.status_code < 400 else f"{response.status_code} for {path}"
 
-    def _gateway_problem(self, role: str) -> str:
-        try:
-            said = self._gateway_health(role)
-        except (httpx.HTTPError, HarnessError) as error:
-            return f"{type(error).__name__}: {error}"
-        return "" if said.status == 200 else f"its health is {said.status}"
-
-    def _gateway_health(self, role: str) -> Said:
-        """What a gateway of another API says of its health, through its adapter."""
-        asked = Health()
-        call = self.gateway_api.ask(asked)
-        answer = httpx.request(
-            call.method,
-            self.endpoint(role).url + call.target,
-            json=call.json,
-            headers=dict(call.headers),
-            timeout=_PROBE_S,
-            trust_env=False,
-        )
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return self.gateway_api.read(asked, Reply(answer.status_code, headers, answer.text))
-
     def _key(self, role: str) -> str:
         return self.credentials(role).get("service_key" if role == "auth" else "api_key", "")
 
@@ -266,9 +250,7 @@ class AttachedStack:
                 row = link.execute("show server_version").fetchone()
             return "PostgreSQL", str(row[0]) if row else "unknown", False
         if role in ("gateway", "edge") and self.gateway_api.spec:
-            said = self._gateway_health(role).body or {}
-            software = str(said.get("software") or self.gateway_api.name)
-            return software, str(said.get("version") or "unknown"), bool(said.get("stand_in"))
+            return adapted.software(self.endpoint(role).url, self.gateway_api)
         path = _VERSIONS.get(role, "/healthz")
         try:
             body = httpx.get(

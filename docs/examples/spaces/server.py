@@ -174,12 +174,13 @@ def _note(row: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Serve until the process is ended; prints the address once it listens."""
     parser = argparse.ArgumentParser(description="A gateway whose API is like no other.")
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--behind", required=True, help="URL of the gateway to stand in front of")
     options = parser.parse_args()
     Front.behind = options.behind
-    with Listening(("127.0.0.1", options.port), Front) as server:
-        print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    with Listening((options.host, options.port), Front) as server:
+        print(f"http://{options.host}:{server.server_port}", flush=True)
         server.serve_forever()
 
 

@@ -68,6 +68,15 @@ def bring_up(
     services = mapping.services(target)
     found = links.find(services, config, target.compose.keep)
     tell(f"ragdrill: links {', '.join(edge.name for edge in found.edges)}")
+    if found.unled:
+        tell(
+            f"ragdrill: {', '.join(found.unled)} names a service and not its port (service:port, "
+            "or ..._PORT beside ..._HOST): no link there, so no fault between the two"
+        )
+    for part, each in services.items():
+        wanted = mapping.copies(config["services"][each["service"]])
+        if wanted > 1:
+            tell(f"ragdrill: {part} is one container in a run, not {wanted}")
     names = [*services, "faultproxy", *(proxy_port_name(edge.name) for edge in found.edges)]
     avoid: frozenset[int] = frozenset()
     for attempt in range(1, _ATTEMPTS + 1):
@@ -88,6 +97,7 @@ def bring_up(
             target=target.model_dump(mode="json"),
             services=services,
             edges=[asdict(edge) for edge in found.edges],
+            adapter=target.gateway_api.spec,
         )
         override.write(keeper.scratch, override.base(state, config, found))
         fleet = ComposeFleet(client, keeper, state, Secrets(values))

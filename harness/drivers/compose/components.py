@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from harness.core.adapters import load_api
+from harness.drivers import adapted
 from harness.drivers.base import Component
 from harness.drivers.compose.fleet import ComposeFleet
 from harness.drivers.compose.mapping import BLUE
-from harness.drivers.containers.images import SOURCES, Image, image, repository, roles
+from harness.drivers.containers.images import known_image, repository
 from harness.drivers.embedded.components import (
     UNKNOWN,
     gpu_source,
@@ -41,7 +43,7 @@ def _describe(fleet: ComposeFleet, role: str) -> Component:
     part = f"gateway-{fleet.state.colour}" if role == "gateway" else role
     container = fleet.container(part)
     reference = str(container.attrs["Config"]["Image"]) if container is not None else ""
-    known = _known(role, reference)
+    known = known_image(role, reference)
     told = f"image {reference}" if reference else "no container"
     url = f"http://{HOST}:{fleet.port(part)}"
     software = known.software if known else repository(reference).rpartition("/")[2] or role
@@ -50,15 +52,9 @@ def _describe(fleet: ComposeFleet, role: str) -> Component:
     if role == "gpu" and known is not None:
         stand_in, source = gpu_source(url)
         note = f"{source}; {told}"
+    if role == "gateway" and fleet.state.adapter:
+        return Component(role, *adapted.software(url, load_api(fleet.state.adapter)), told)
     return Component(role, software, _version(fleet, part, software, url), stand_in, note)
-
-
-def _known(role: str, reference: str) -> Image | None:
-    """What the catalogue knows of an image; None for the operator's own."""
-    if role not in roles():
-        return None
-    kinds = (image(role, source, {}) for source in SOURCES)
-    return next((each for each in kinds if each.repository == repository(reference)), None)
 
 
 def _version(fleet: ComposeFleet, part: str, software: str, url: str) -> str:

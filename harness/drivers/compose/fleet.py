@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from harness.core.errors import NotAllowed, TargetError
 from harness.drivers.compose import override
 from harness.drivers.compose.cli import ComposeError, command, said, section_of
 from harness.drivers.compose.links import inside
+from harness.drivers.compose.readiness import own_probe
 from harness.drivers.compose.state import ComposeState, project_environment
 from harness.drivers.containers.engine import EngineError
 from harness.drivers.containers.fleet import _RUNNING, Fleet, _told
@@ -243,6 +244,10 @@ class ComposeFleet(Fleet):
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise EngineError("The container engine does not answer.", actual=str(error)) from error
         return found[0] if found else None
+
+    def own_probe(self, name: str) -> Callable[[], str | None] | None:
+        """In the operator's way where the target file or the image tells one."""
+        return own_probe(self, name)
 
     def is_running(self, name: str) -> bool:
         return name in (*self.state.services, "faultproxy") and self.ended(name) is None

@@ -62,7 +62,27 @@ def check(target: TargetFile, config: Mapping[str, Any]) -> None:
             expected="another name for it",
             actual=FAULTPROXY,
         )
+    _refuse_networks_of_others(target, config)
     _refuse_what_outlives(config)
+
+
+def _refuse_networks_of_others(target: TargetFile, config: Mapping[str, Any]) -> None:
+    """A service in this machine's network, or another's, has no port and no link of its own."""
+    for part, each in services(target).items():
+        mode = config["services"][each["service"]].get("network_mode")
+        if mode:
+            raise UsageError(
+                f"The service {each['service']!r}, which is mapped to {part}, has no network of "
+                "its own.",
+                expected="a network of the project, so that two runs and its links are apart",
+                actual=f"network_mode: {mode}",
+                next_step="add a file to [compose] files with `network_mode: !reset null`",
+            )
+
+
+def copies(entry: Mapping[str, Any]) -> int:
+    """How many containers a service is to have."""
+    return int(entry.get("scale") or (entry.get("deploy") or {}).get("replicas") or 1)
 
 
 def _refuse_what_outlives(config: Mapping[str, Any]) -> None:

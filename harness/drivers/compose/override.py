@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from harness.drivers.compose.links import Found, filled
+from harness.drivers.compose.mapping import copies
 from harness.drivers.compose.state import FAULTPROXY, ComposeState
 from harness.drivers.containers import labels
 from harness.drivers.containers.images import Image, roles
@@ -75,11 +76,14 @@ def _service(
         made["ports"] = [_published(state.ports[part], int(state.services[part]["port"]))]
     elif entry.get("ports"):
         made["ports"] = []
+    if part is not None and copies(entry) > 1:
+        # A role is one container: who kills it must leave nobody serving.
+        made |= {"scale": 1} if entry.get("scale") else {"deploy": {"replicas": 1}}
     settings = found.settings.get(name)
     if settings:
         made["environment"] = {key: filled(text, state) for key, text in settings.items()}
     if part is not None and state.gpu and _wants_gpu(part):
-        made["deploy"] = {"resources": {"reservations": {"devices": [_GPU]}}}
+        made.setdefault("deploy", {})["resources"] = {"reservations": {"devices": [_GPU]}}
     return made
 
 

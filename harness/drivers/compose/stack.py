@@ -101,6 +101,7 @@ class ComposeStack(ContainerStack):
             allow=ALLOW if allowed is None else frozenset(allowed),
             boot=boot,
             reaper=reaper,
+            adapter=target.gateway_api.spec,
         )
         return stack
 
@@ -116,7 +117,13 @@ class ComposeStack(ContainerStack):
             )
         client = connect()
         keeper = KeeperClient(state.run_id, Path(state.scratch))
-        stack = _kind_of(client)(client, keeper, name=state.name, allow=frozenset(state.allow))
+        stack = _kind_of(client)(
+            client,
+            keeper,
+            name=state.name,
+            allow=frozenset(state.allow),
+            adapter=state.adapter,
+        )
         stack.up()
         return stack
 

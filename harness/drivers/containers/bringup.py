@@ -40,7 +40,8 @@ READY_S = 180.0
 
 @dataclass(frozen=True)
 class Options:
-    """As the embedded driver's; ``source`` says which images: official or local.
+    """As the embedded driver's; ``source`` says which images: official or local; ``adapter`` how
+    the gateway is asked, if it is one of another API.
 
     Raises UsageError for settings of a part that takes none, and for an unknown source.
     """
@@ -50,6 +51,7 @@ class Options:
     name: str = "reference"
     allow: frozenset[str] = ALLOW
     source: str = field(default_factory=lambda: os.environ.get(SOURCE_VARIABLE) or "official")
+    adapter: str = ""
 
     def __post_init__(self) -> None:
         for part in self.env:
@@ -180,6 +182,7 @@ def _new_state(
         source=source,
         labels=labels.of_run(keeper.run_id),
         gpu=has_gpu(client),
+        adapter=options.adapter,
     )
 
 

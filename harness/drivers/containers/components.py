@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from harness.core.adapters import load_api
+from harness.drivers import adapted
 from harness.drivers.base import Component
 from harness.drivers.containers.fleet import Fleet
 from harness.drivers.embedded.components import (
@@ -43,10 +45,13 @@ def _describe(fleet: Fleet, role: str) -> Component:
     if role == "gpu":
         stand_in, note = gpu_source(url)
     told = f"image {image.reference}" + (", given by the environment" if image.replaced else "")
+    software, version = image.software, ""
+    if role == "gateway" and fleet.state.adapter:
+        software, version, stand_in = adapted.software(url, load_api(fleet.state.adapter))
     return Component(
         role,
-        image.software,
-        _version(fleet, part, url),
+        software,
+        version or _version(fleet, part, url),
         stand_in=stand_in,
         note=f"{note}; {told}" if note else told,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import docker.errors
 import docker.models.containers
 import requests
 
+from harness.core.adapters import load_api
 from harness.core.errors import TargetError
+from harness.drivers import adapted
 from harness.drivers.containers import labels
 from harness.drivers.containers.configuration import write_configuration
 from harness.drivers.containers.engine import EngineError
@@ -27,6 +30,7 @@ from harness.drivers.embedded.links import EDGES, links, populate_as, proxy_port
 from harness.drivers.embedded.ports import HOST
 from harness.drivers.embedded.postgres import Cluster
 from harness.drivers.embedded.processes import migrate
+from harness.drivers.embedded.readiness import PROBE_S, over_http
 from harness.drivers.embedded.services import Context
 from harness.drivers.embedded.state import Secrets
 
@@ -35,6 +39,8 @@ _LOOK_S = 0.02
 # Parts that look into another one's volume.
 _READERS = {"objectstore": ("exporter",)}
 _RUNNING = ("running", "paused", "restarting")
+# What other people's images of these say of themselves has a path of its own.
+_ASKED_BY_IMAGE = ("embed", "rerank", "logs", "gpu")
 
 
 class Fleet:
@@ -283,6 +289,17 @@ class Fleet:
     def switch_edge(self, colour: str) -> None:
         write_configuration(self.book, "edge", colour)
         self.signal("edge", "SIGHUP")
+
+    def own_probe(self, name: str) -> Callable[[], str | None] | None:
+        """An adapted gateway is asked through its adapter, an image of others where it answers."""
+        role, url = role_of(name), f"http://{HOST}:{self.port(name)}"
+        if self.state.adapter and role in ("gateway", "edge"):
+            api = load_api(self.state.adapter)
+            return lambda: adapted.problem(url, api, PROBE_S) or None
+        image = self.book.images[name]
+        if image.source != "local" and image.health and role in _ASKED_BY_IMAGE:
+            return over_http(url + image.health)
+        return None
 
     def last_words(self, name: str) -> str:
         container = self.container(name)

@@ -157,6 +157,14 @@ def image(
     return replace(same[0] if same else chosen, reference=given, replaced=True)
 
 
+def known_image(role: str, reference: str) -> Image | None:
+    """What the catalogue knows of an image in a role; None for one that it does not know."""
+    if role not in roles():
+        return None
+    kinds = (image(role, source, {}) for source in SOURCES)
+    return next((each for each in kinds if each.repository == repository(reference)), None)
+
+
 def roles(source: Source | None = None) -> tuple[str, ...]:
     """The roles that have an image, or one of this source."""
     known = _catalogue(CATALOGUE)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
 import docker
 
-from harness.core.errors import HarnessError, TargetError, UsageError
+from harness.core.adapters import load_api
+from harness.core.errors import HarnessError, NotAllowed, TargetError, UsageError
 from harness.core.run import Run
 from harness.core.target import TargetFile
 from harness.drivers.base import Component
@@ -51,21 +52,25 @@ class ContainerStack(ReferenceStack):
         allow: frozenset[str],
         boot: Callable[[], dict[str, float]] | None = None,
         reaper: Reaper | None = None,
+        adapter: str = "",
     ) -> None:
         super().__init__(keeper.run_id, keeper.scratch, name=name, allow=allow, boot=boot)
         self.client = client
         self._keeper = keeper
         self._reaper = reaper
+        self.gateway_api = load_api(adapter)
 
     @classmethod
     def for_run(
         cls, run: Run, target: TargetFile, progress: Callable[[str], None]
     ) -> ContainerStack:
-        """A stack that ``up()`` boots; UsageError for a target file that has roles."""
-        if target.roles or target.control:
+        """A stack that ``up()`` boots; UsageError for a target file that gives addresses."""
+        gateway = target.roles.get("gateway")
+        given = [role for role in target.roles if role != "gateway"]
+        if given or target.control or (gateway and not gateway.only("adapter")):
             raise UsageError(
                 "The containers driver boots every role itself.",
-                expected="a target file without [roles] and [control]",
+                expected="a target file without [control], and of [roles] the gateway's adapter",
                 actual=", ".join([*target.roles, *target.control]),
                 next_step="remove them; RAGDRILL_IMAGE_<ROLE> puts an image of yours into a role",
             )
@@ -74,6 +79,7 @@ class ContainerStack(ReferenceStack):
             time_scale=run.time_scale,
             name=target.target.name,
             allow=ALLOW if allowed is None else frozenset(allowed),
+            adapter=(gateway.adapter if gateway else None) or "",
         )
         return cls.planned(
             run.run_id,
@@ -117,7 +123,13 @@ class ContainerStack(ReferenceStack):
                 raise
 
         stack = _kind(client)(
-            client, keeper, name=chosen.name, allow=chosen.allow, boot=boot, reaper=reaper
+            client,
+            keeper,
+            name=chosen.name,
+            allow=chosen.allow,
+            boot=boot,
+            reaper=reaper,
+            adapter=chosen.adapter,
         )
         return stack
 
@@ -148,7 +160,13 @@ class ContainerStack(ReferenceStack):
             )
         client = connect()
         keeper = KeeperClient(state.run_id, Path(state.scratch))
-        stack = _kind(client)(client, keeper, name=state.name, allow=frozenset(state.allow))
+        stack = _kind(client)(
+            client,
+            keeper,
+            name=state.name,
+            allow=frozenset(state.allow),
+            adapter=state.adapter,
+        )
         stack.up()
         return stack
 
@@ -204,6 +222,24 @@ class ContainerStack(ReferenceStack):
     def log_place(self, name: str) -> Path:
         """Where the log of a process of a case's own belongs."""
         return self.fleet.log(name)
+
+    def replace(self, role: str, env: Mapping[str, str]) -> None:
+        """Roll the gateway over; NotAllowed where its API does not tell its colour."""
+        self._needs_a_colour()
+        super().replace(role, env)
+
+    def rollback(self, role: str) -> None:
+        """Roll the gateway back to its settings before the last ``replace``."""
+        self._needs_a_colour()
+        super().rollback(role)
+
+    def _needs_a_colour(self) -> None:
+        if self.gateway_api.spec:
+            raise NotAllowed(
+                "Which gateway answers can't be seen through an adapter, so no rollout is shown.",
+                expected="the header X-Gateway-Colour of the reference gateway",
+                actual=f"the adapter {self.gateway_api.name!r}",
+            )
 
     def components(self) -> tuple[Component, ...]:
         return components(self.fleet)

@@ -13,7 +13,8 @@ class ContainerState(State):
 
     ``source`` where images come from (official, local); ``labels`` of everything the run makes;
     ``gpu`` whether the engine has one to give; ``volumes`` where the volumes of the roles lie on
-    this machine, empty where they can't be reached; ``subnet`` the run's network's addresses.
+    this machine, empty where they can't be reached; ``subnet`` the run's network's addresses;
+    ``adapter`` the one that the target file names for the gateway.
     """
 
     driver: str = "containers"
@@ -22,3 +23,4 @@ class ContainerState(State):
     gpu: bool = False
     subnet: str = ""
     volumes: dict[str, str] = field(default_factory=dict)
+    adapter: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +61,13 @@ class Parts(Protocol):
 
     def ended(self, name: str) -> str | None:
         """Why the part does not run; None while it does."""
+        ...
+
+    def own_probe(self, name: str) -> Callable[[], str | None] | None:
+        """How a part is asked whether it would serve, where that is not the reference stack's way.
+
+        What is returned gives None when it would, else the reason why not.
+        """
         ...
 
     def last_words(self, name: str) -> str:

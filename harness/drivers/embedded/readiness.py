@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from harness.core.errors import TargetError
 from harness.drivers.embedded import http
@@ -28,18 +28,25 @@ class NotReady(TargetError):
 
 def probe(processes: Parts, name: str) -> Probe:
     """A probe of one process that keeps nothing open between calls."""
+    own = processes.own_probe(name)
+    if own is not None:
+        return own
     if name == "metadata":
         return lambda: _postgres(processes)
     if name == "objectstore":
-        return lambda: _objectstore(processes)
+        return lambda: bucket_there(processes, BUCKET)
     path = _PATHS.get(name, "/readyz")
     headers = {}
     if name == "vectordb":
         headers["api-key"] = processes.secrets.values["vectordb_read_only_api_key"]
-    url = f"http://{HOST}:{processes.port(name)}{path}"
+    return over_http(f"http://{HOST}:{processes.port(name)}{path}", headers)
+
+
+def over_http(url: str, headers: Mapping[str, str] | None = None) -> Probe:
+    """A probe that wants a 200."""
 
     def ask() -> str | None:
-        answer = http.request("GET", url, headers=headers, timeout_s=PROBE_S)
+        answer = http.request("GET", url, headers=dict(headers or {}), timeout_s=PROBE_S)
         return None if answer.status == 200 else f"{answer.status}: {answer.text[:300]}"
 
     return ask
@@ -57,7 +64,8 @@ def _postgres(processes: Parts) -> str | None:
     return None
 
 
-def _objectstore(processes: Parts) -> str | None:
+def bucket_there(processes: Parts, bucket: str) -> str | None:
+    """Why the object store would not serve the bucket; None where it would."""
     # Before it serves S3 at all, asking with a client that retries would only take time.
     http.request("GET", f"http://{HOST}:{processes.port('objectstore')}/healthz", timeout_s=PROBE_S)
     import minio
@@ -73,10 +81,10 @@ def _objectstore(processes: Parts) -> str | None:
         http_client=urllib3.PoolManager(retries=False, timeout=PROBE_S),
     )
     try:
-        found = client.bucket_exists(BUCKET)
+        found = client.bucket_exists(bucket)
     except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
         return str(error)
-    return None if found else f"there is no bucket {BUCKET} yet"
+    return None if found else f"there is no bucket {bucket} yet"
 
 
 def wait_ready(

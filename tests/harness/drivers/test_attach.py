@@ -110,6 +110,19 @@ def test_what_can_not_be_used_is_named_with_the_next_step(
     assert key not in str(caught.value)
 
 
+def test_a_role_is_asked_where_the_operator_says(
+    server: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reranker whose makers have no /readyz is no broken one."""
+    monkeypatch.setenv("STAGING_KEY", KEY)
+    elsewhere = f'[roles.rerank]\nurl = "{server}"\n'
+    with pytest.raises(TargetError, match="401 for /readyz"):
+        attached(run, target(tmp_path, elsewhere)).up()
+    stack = attached(run, target(tmp_path, elsewhere + 'health = "/"\n'))
+    stack.up()
+    assert not stack.protects("rerank")
+
+
 def test_a_secret_that_is_missing_is_asked_for_before_anything_is_touched(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

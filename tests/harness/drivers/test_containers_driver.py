@@ -12,18 +12,22 @@ pytest.importorskip("testcontainers", reason="the extra `containers` is not inst
 
 import docker.errors
 
-from harness.core.errors import TargetError, UsageError
-from harness.core.run import Run
+from harness.core.errors import NotAllowed, TargetError, UsageError
+from harness.core.run import CHECKOUT, Run
 from harness.core.target import TargetFile
 from harness.drivers import control
-from harness.drivers.base import Restart, Stack
+from harness.drivers.base import Adapted, Restart, Stack
 from harness.drivers.containers import labels, launch
+from harness.drivers.containers import stack as stack_module
 from harness.drivers.containers.bringup import PORT_NAMES, Options
 from harness.drivers.containers.engine import EngineError, connect, machine
+from harness.drivers.containers.fleet import Fleet
 from harness.drivers.containers.recipes import PARTS, Cookbook, address_in
 from harness.drivers.containers.stack import ContainerStack, LocalContainerStack
 from harness.drivers.containers.state import ContainerState
+from harness.drivers.embedded import http
 from harness.drivers.embedded.ports import HOST
+from harness.drivers.embedded.readiness import probe
 from harness.drivers.embedded.services import new_secrets
 from harness.drivers.embedded.stack import EmbeddedStack
 from harness.drivers.embedded.state import Secrets
@@ -73,6 +77,49 @@ def test_a_target_file_with_roles_is_not_for_it(tmp_path: Path) -> None:
     run = Run("r", tmp_path, tmp_path / "s", "ci", "containers", "t", 1, 1.0)
     with pytest.raises(UsageError, match="RAGDRILL_IMAGE_"):
         driver("containers").for_run(run, target, print)
+
+
+def test_a_target_file_may_give_the_gateways_adapter_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGDRILL_IMAGES", "local")
+    monkeypatch.setattr(stack_module, "connect", lambda: None)
+    monkeypatch.setattr(stack_module, "sees_processes", lambda client: False)
+    adapter = str(CHECKOUT / "docs" / "examples" / "spaces" / "adapter.py")
+    target = TargetFile.model_validate(
+        {"target": {"driver": "containers"}, "roles": {"gateway": {"adapter": adapter}}}
+    )
+    run = Run("r", tmp_path, tmp_path / "s", "ci", "containers", "t", 1, 1.0)
+    stack = driver("containers").for_run(run, target, print)
+    assert isinstance(stack, Adapted) and stack.gateway_api.name == "spaces"
+    with pytest.raises(NotAllowed, match="Which gateway answers"):
+        stack.replace("gateway", {})
+
+
+@pytest.mark.parametrize(
+    ("source", "part", "path"),
+    [
+        ("official", "logs", "/ready"),
+        ("local", "logs", "/readyz"),
+        ("official", "embed", "/readyz"),
+        ("official", "vectordb", "/readyz"),
+        ("official", "metrics", "/-/ready"),
+    ],
+)
+def test_a_part_is_asked_where_its_image_answers(
+    book: Cookbook, monkeypatch: pytest.MonkeyPatch, source: str, part: str, path: str
+) -> None:
+    asked: list[str] = []
+
+    def request(method: str, url: str, **_: object) -> http.Answer:
+        asked.append(url)
+        return http.Answer(200, b"", {})
+
+    monkeypatch.setattr(http, "request", request)
+    book.state.source = source
+    fleet = Fleet(None, None, book.state, book.secrets)
+    assert probe(fleet, part)() is None
+    assert asked == [f"http://{HOST}:{book.state.ports[part]}{path}"]
 
 
 def test_every_part_listens_for_this_host_alone(book: Cookbook) -> None:
@@ -176,7 +223,7 @@ def test_state_of_one_driver_is_not_taken_for_anothers(book: Cookbook, tmp_path:
     with pytest.raises(TargetError, match="no booted stack"):
         EmbeddedStack.attach(path)
     state = json.loads(path.read_text())
-    for name in ("driver", "labels", "source", "gpu", "subnet", "volumes"):
+    for name in ("driver", "labels", "source", "gpu", "subnet", "volumes", "adapter"):
         del state[name]
     path.write_text(json.dumps(state))
     assert control._driver_of(path) == "embedded"

@@ -48,6 +48,50 @@ def test_an_address_alone_and_in_a_list_is_a_link() -> None:
     assert found.settings["proxy"]["ALL"] == "a={link:edge-vectordb},b={link:edge-auth}"
 
 
+def test_a_host_and_its_port_in_two_variables_are_a_link() -> None:
+    config = project(
+        api={"QDRANT_HOST": "qdrant", "QDRANT_PORT": "6333", "PGHOSTNAME": "db", "PGPORT": "5432"}
+    )
+    found = find(MAPPED, config)
+    assert found.settings == {
+        "api": {
+            "QDRANT_HOST": "{linkhost:gateway-vectordb}",
+            "QDRANT_PORT": "{linkport:gateway-vectordb}",
+            "PGHOSTNAME": "{linkhost:gateway-metadata}",
+            "PGPORT": "{linkport:gateway-metadata}",
+        }
+    }
+    assert found.unled == ()
+
+
+def test_a_url_may_leave_its_usual_port_away() -> None:
+    config = project(
+        api={
+            "UP": "http://proxy/v1",
+            "DB": "postgresql://u:p%40@db/rag",
+            "VECTORS": "http://qdrant/",
+            "PROXIES": "http://proxy-of-another:80",
+        }
+    )
+    found = find(MAPPED, config)
+    assert found.settings == {
+        "api": {
+            "UP": "http://{link:gateway-edge}/v1",
+            "DB": "postgresql://u:p%40@{link:gateway-metadata}/rag",
+        }
+    }
+    assert found.unled == ("api.VECTORS",)
+
+
+def test_a_host_without_its_port_is_told_and_left() -> None:
+    config = project(
+        api={"DB_HOST": "db", "QDRANT_HOST": "qdrant", "QDRANT_PORT": "6334", "HOST": "api"}
+    )
+    found = find(MAPPED, config)
+    assert found.settings == {} and {edge.name for edge in found.edges} == ALWAYS
+    assert found.unled == ("api.DB_HOST", "api.QDRANT_HOST")
+
+
 def test_both_gateways_use_the_same_links() -> None:
     config = project(api={"V": "http://qdrant:6333"}, api_green={"V": "http://qdrant:6333"})
     assert names(config) == ALWAYS | {"gateway-vectordb"}

@@ -24,7 +24,12 @@ CONFIG: dict[str, Any] = {
         "api": {
             "image": "ours/api:1",
             "container_name": "api",
-            "environment": {"QDRANT": "http://qdrant:6333", "PRICE": "$5"},
+            "environment": {
+                "QDRANT": "http://qdrant:6333",
+                "QDRANT_HOST": "qdrant",
+                "QDRANT_PORT": "6333",
+                "PRICE": "$5",
+            },
             "networks": {"inner": None},
             "ports": [{"target": 8080, "published": "8080"}],
             "restart": "always",
@@ -78,6 +83,8 @@ def laid_over(tmp_path: Path, **settings: dict[str, str]) -> str:
 def test_addresses_lead_through_the_fault_proxy(tmp_path: Path) -> None:
     text = laid_over(tmp_path)
     assert re.search(r"QDRANT: http://ragdrill-faultproxy:210\d\d\b", text)
+    assert re.search(r"QDRANT_HOST: ragdrill-faultproxy$", text, re.MULTILINE)
+    assert re.search(r"QDRANT_PORT: '210\d\d'$", text, re.MULTILINE)
     assert "PRICE" not in text
 
 
@@ -87,6 +94,18 @@ def test_ports_are_the_runs_own_and_on_loopback_alone(tmp_path: Path) -> None:
     assert "127.0.0.1:20001:6333" in text
     job = text[text.index("  job:") : text.index("  ragdrill-faultproxy:")]
     assert "ports: !override []" in job
+
+
+@pytest.mark.parametrize(
+    ("given", "laid"),
+    [({"deploy": {"replicas": 3}}, "replicas: 1"), ({"scale": 2}, "scale: 1")],
+)
+def test_a_role_is_one_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], laid: str
+) -> None:
+    monkeypatch.setitem(CONFIG["services"], "qdrant", {**CONFIG["services"]["qdrant"], **given})
+    text = laid_over(tmp_path)
+    assert text.count(laid) == 1 and laid in text[text.index("  qdrant:") :]
 
 
 def test_fixed_names_give_way_and_everything_is_labelled(tmp_path: Path) -> None:
@@ -144,6 +163,10 @@ def test_a_service_fills_one_role() -> None:
     refused("two roles", roles=roles)
 
 
+def test_a_service_without_a_network_of_its_own_is_refused() -> None:
+    refused("network_mode: host", {"services": {"qdrant": {"network_mode": "host"}}})
+
+
 def test_a_gateway_is_needed() -> None:
     refused("no gateway", roles={"vectordb": {"service": "qdrant", "port": 6333}})
 
@@ -185,6 +208,8 @@ def test_a_writable_mount_of_the_machine_is_refused_and_a_readable_one_taken() -
         ),
         ('[roles.gateway]\nurl = "http://x"\nservice = "a"\n', "service is nothing"),
         ('[target]\ndriver = "compose"\n[compose]\nfile = ["x"]\n', "did you mean files"),
+        ('[roles.gateway]\nurl = "http://x"\nhealth = "healthz"\n', "health: string should match"),
+        ('[target]\ndriver = "containers"\n[roles.gateway]\nbucket = "x"\n', "needs its url"),
     ],
 )
 def test_a_wrong_target_file_says_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 import pytest
+from compose_lab import engine_for, stack_of, written
 
 from harness.core.errors import HarnessError
-from harness.core.target import load_target
 
 pytestmark = pytest.mark.slow
 
@@ -33,32 +31,15 @@ port = 8080
 
 def told(folder: Path, *, given: str = "x", service: str = "api") -> str:
     """Start the project, which must fail; returns what was told once nothing of it is left."""
-    pytest.importorskip("docker")
-    from harness.drivers.compose.cli import require_compose
-    from harness.drivers.compose.stack import ComposeStack
-    from harness.drivers.containers.engine import connect
-    from harness.drivers.containers.pulling import is_there
+    client = engine_for("base", "faultproxy")
     from harness.drivers.containers.removal import find
 
-    try:
-        require_compose()
-        client = connect()
-    except HarnessError as error:
-        pytest.skip(error.what)
-    for name in ("base", "faultproxy"):
-        if not is_there(client, f"ragdrill/{name}:0.1.0"):
-            pytest.skip(f"run `make images`: ragdrill/{name} is not built")
-    (folder / "compose.yaml").write_text(PROJECT.format(given=given))
-    (folder / "target.toml").write_text(TARGET.format(service=service))
-    (folder / "ragdrill").mkdir()
-    os.environ["RAGDRILL_IMAGES"] = "local"
-    run_id = f"unwell-{secrets.token_hex(4)}"
-    target = load_target(folder / "target.toml")
-    stack = ComposeStack.of_target(run_id, folder / "ragdrill", folder / "logs", target)
+    project, target = PROJECT.format(given=given), TARGET.format(service=service)
+    stack = stack_of(written(folder / "theirs", project, target), folder)
     with pytest.raises(HarnessError) as caught:
         stack.up()
-    assert not find(client, run_id)
-    assert not (folder / "ragdrill" / run_id).exists()
+    assert not find(client, stack.run_id)
+    assert not (folder / "ragdrill" / stack.run_id).exists()
     return str(caught.value)
 
 

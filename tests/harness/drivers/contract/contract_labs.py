@@ -64,6 +64,18 @@ class Lab:
     def sweep(self, place: Path) -> None:
         """What a later run does about dead ones."""
 
+    def migrate(self, stack: Any) -> None:
+        """Have the deployment job run, as after a lost store."""
+        stack.parts.migrate()
+
+    def inside(self, stack: Any, part: str) -> str:
+        """``host:port`` of a part, past every fault proxy, as the other parts reach it."""
+        return str(stack.processes.context.address(part))
+
+    def through(self, stack: Any, link: str) -> str:
+        """``host:port`` of a link's proxy, as the other parts reach it."""
+        return str(stack.processes.context.link_address(link))
+
     def owner(self, run_id: str, place: Path) -> subprocess.Popen[str]:
         """A process that boots a stack, says ``up``, and holds it until it is told or killed."""
         here = str(Path(__file__).parent)
@@ -201,6 +213,12 @@ class ContainersLab(Lab):
 
         return ContainerStack.attach(stack.scratch / STATE_NAME)
 
+    def inside(self, stack: Any, part: str) -> str:
+        return str(stack.fleet.book.context.address(part))
+
+    def through(self, stack: Any, link: str) -> str:
+        return str(stack.fleet.book.context.link_address(link))
+
     def left(self, run_id: str, place: Path) -> list[str]:
         from harness.drivers.containers.engine import connect
         from harness.drivers.containers.removal import find
@@ -247,10 +265,30 @@ class ComposeLab(ContainersLab):
         stack.up()
         return stack
 
+    def migrate(self, stack: Any) -> None:
+        """The project's own job, waited for."""
+        stack.fleet.compose("up", "-d", "--no-deps", "--force-recreate", "rag-migrate")
+        job = stack.fleet.of_service("rag-migrate")
+        assert job.wait(timeout=60)["StatusCode"] == 0
+
+    def inside(self, stack: Any, part: str) -> str:
+        each = stack.fleet.state.services[part]
+        return f"{each['service']}:{each['port']}"
+
+    def through(self, stack: Any, link: str) -> str:
+        from harness.drivers.compose.links import inside
+
+        return inside(stack.fleet.state, link)
+
     def attach(self, stack: Stack) -> Stack:
         from harness.drivers.compose.stack import ComposeStack
 
         return ComposeStack.attach(stack.scratch / STATE_NAME)
+
+
+def lab_of(stack: Any) -> Lab:
+    """The lab of a booted stack."""
+    return LABS[getattr(stack.state, "driver", "embedded")]()
 
 
 LABS: dict[str, type[Lab]] = {

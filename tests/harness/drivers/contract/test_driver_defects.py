@@ -13,66 +13,79 @@ import contract_checks as checks
 import contract_traffic as traffic
 import pytest
 from contract_asker import Asker
-from contract_labs import EmbeddedLab, new_run_id
+from contract_labs import LABS, Lab, lab_of, new_run_id
 
+from conftest import available
 from harness.drivers.base import Component, Endpoint
 from harness.drivers.embedded import http
 from harness.drivers.embedded.bringup import ALLOW
 from harness.drivers.embedded.rollout import roll
-from harness.drivers.embedded.stack import EmbeddedStack
-from harness.drivers.operator import STATE_NAME
+from harness.drivers.embedded.state import Secrets
+from harness.drivers.reference import ReferenceStack
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-PATIENCE_S = 3.0
+PATIENCE_S = {"embedded": 3.0}
 """What is broken for good need not be waited for as long as what may be slow."""
+ENGINES_PATIENCE_S = 15.0
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
-    """A stack with nothing wrong; the defective drivers attach to it."""
-    stack = EmbeddedLab().boot(new_run_id(), tmp_path_factory.mktemp("defects"))
-    yield stack
-    stack.down()
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    """A stack of a driver with nothing wrong, and a user of it."""
+
+    lab: Lab
+    stack: ReferenceStack
+    asker: Asker
+
+    def with_defect(self, defect: type) -> ReferenceStack:
+        """The sound stack as the defective driver controls it."""
+        other = self.lab.attach(self.stack)
+        assert isinstance(other, ReferenceStack)
+        other.__class__ = type(defect.__name__, (defect, type(other)), {})
+        return other
 
 
-@pytest.fixture(scope="module")
-def asker(sound: EmbeddedStack) -> Asker:
-    """A user of it."""
-    return Asker(sound, f"tenant-{secrets.token_hex(4)}")
+@pytest.fixture(scope="module", params=[name for name, lab in LABS.items() if lab.boots])
+def sound(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sound]:
+    """A sound stack of each driver that boots one; the defective drivers attach to it."""
+    lab = available(request.param)
+    stack = lab.boot(new_run_id(), tmp_path_factory.mktemp("defects"))
+    try:
+        yield Sound(lab, stack, Asker(stack, f"tenant-{secrets.token_hex(4)}"))
+    finally:
+        stack.down()
 
 
 @pytest.fixture(autouse=True)
-def _mended(sound: EmbeddedStack, asker: Asker, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _mended(sound: Sound, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Little patience for a defect, and the stack in order again after it."""
+    stack, patience = sound.stack, PATIENCE_S.get(sound.lab.name, ENGINES_PATIENCE_S)
     with monkeypatch.context() as patched:
-        patched.setattr(contract_asker, "WAIT_S", PATIENCE_S)
+        patched.setattr(contract_asker, "WAIT_S", patience)
         yield
     for role in ("metadata", "vectordb", "rerank"):
-        if not sound.parts.is_running(role):
-            sound.start(role)
-    if not asker.answers():
-        sound.processes.migrate()
-        asker.leave()
-        assert contract_asker.eventually(asker.answers), "the stack is not in order again"
+        if not stack.parts.is_running(role):
+            stack.start(role)
+    if not sound.asker.answers():
+        sound.lab.migrate(stack)
+        sound.asker.leave()
+        assert contract_asker.eventually(sound.asker.answers), "the stack is not in order again"
 
 
-def with_defect(sound: EmbeddedStack, defect: type[EmbeddedStack]) -> EmbeddedStack:
-    """The sound stack as the defective driver controls it."""
-    return defect.attach(sound.scratch / STATE_NAME)
-
-
-class ReadyBeforeReady(EmbeddedStack):
+class ReadyBeforeReady(ReferenceStack):
     def ready(self, role: str, timeout_s: float = 30.0) -> None:
         """A process that runs is taken for one that serves."""
 
 
-class LogsCut(EmbeddedStack):
+class LogsCut(ReferenceStack):
     def logs(self, role: str, tail: int | None = None) -> str:
         return super().logs(role, 20 if tail is None else tail)
 
 
-class KillThatStopsGently(EmbeddedStack):
+class KillThatStopsGently(ReferenceStack):
     def kill(self, role: str) -> None:
         self.stop(role)
 
@@ -80,64 +93,64 @@ class KillThatStopsGently(EmbeddedStack):
         return -9
 
 
-class StopThatDoesNothing(EmbeddedStack):
+class StopThatDoesNothing(ReferenceStack):
     def stop(self, role: str) -> None:
         """It says that it did."""
 
 
-class PauseThatPretends(EmbeddedStack):
+class PauseThatPretends(ReferenceStack):
     def pause(self, role: str) -> None:
         """It says that it did."""
 
 
-class RestartThatLosesData(EmbeddedStack):
+class RestartThatLosesData(ReferenceStack):
     def restart(self, role: str, env: Mapping[str, str] | None = None) -> None:
         # As where a container's data lies in the container.
         if role == "vectordb":
             self.wipe(role)
             self.start(role)
-            self.processes.migrate()
+            lab_of(self).migrate(self)
         else:
             super().restart(role, env)
 
 
-class RestartThatForgetsSettings(EmbeddedStack):
+class RestartThatForgetsSettings(ReferenceStack):
     def restart(self, role: str, env: Mapping[str, str] | None = None) -> None:
-        processes = self.processes
-        processes.secrets.overrides.pop(role, None)
-        processes.secrets.save(self.scratch)
+        kept = Secrets.load(self.scratch)
+        kept.overrides.pop(role, None)
+        kept.save(self.scratch)
         super().restart(role, env)
 
 
-class ReplaceThatDropsRequests(EmbeddedStack):
+class ReplaceThatDropsRequests(ReferenceStack):
     def replace(self, role: str, env: Mapping[str, str]) -> None:
         # The old colour ends first, and only then does the new one begin.
         self.stop(role)
-        roll(self.processes, env)
+        roll(self.parts, env)
 
 
-class AddressHandedOn(EmbeddedStack):
+class AddressHandedOn(ReferenceStack):
     def start(self, role: str) -> None:
         """What starts next gets the address of what was killed, as an engine likes to give it."""
         super().start(role)
         if role in ("auth", "gateway"):
             edge = f"{self.faultproxy()}/proxies/edge-{self.state.colour}"
-            there = self.endpoint(role)
-            upstream = {"upstream": f"{there.host}:{there.port}"}
+            part = f"gateway-{self.state.colour}" if role == "gateway" else role
+            upstream = {"upstream": lab_of(self).inside(self, part)}
             assert http.request("POST", edge, json_body=upstream).status == 200
 
 
-class WipeThatKeepsTheData(EmbeddedStack):
+class WipeThatKeepsTheData(ReferenceStack):
     def wipe(self, role: str) -> None:
         self.kill(role)
 
 
-class StandInsUnmarked(EmbeddedStack):
+class StandInsUnmarked(ReferenceStack):
     def components(self) -> tuple[Component, ...]:
         return tuple(dataclasses.replace(each, stand_in=False) for each in super().components())
 
 
-class AllowIgnored(EmbeddedStack):
+class AllowIgnored(ReferenceStack):
     @property
     def allow(self) -> frozenset[str]:
         return ALLOW
@@ -147,7 +160,7 @@ class AllowIgnored(EmbeddedStack):
         """What the target file says is thrown away."""
 
 
-class SharedVolume(EmbeddedStack):
+class SharedVolume(ReferenceStack):
     """Another run whose ports and keys are its own, and whose data is not."""
 
     def endpoint(self, role: str) -> Endpoint:
@@ -176,55 +189,53 @@ class SharedVolume(EmbeddedStack):
     ids=lambda given: given.__name__ if isinstance(given, type) else "",
 )
 def test_a_defective_driver_breaks_its_promise(
-    sound: EmbeddedStack, asker: Asker, defect: type[EmbeddedStack], promise: object, reason: str
+    sound: Sound, defect: type, promise: object, reason: str
 ) -> None:
-    stack = with_defect(sound, defect)
+    stack = sound.with_defect(defect)
     with pytest.raises((AssertionError, pytest.fail.Exception), match=reason):
         try:
-            promise(stack, asker)  # type: ignore[operator]
+            promise(stack, sound.asker)  # type: ignore[operator]
         except TypeError as error:
             if "positional argument" not in str(error):
                 raise
             promise(stack)  # type: ignore[operator]
 
 
-def test_a_bypassed_link_is_noticed(sound: EmbeddedStack, asker: Asker) -> None:
-    direct = sound.processes.context.direct("rerank")
-    through = sound.processes.context.link("gateway-rerank")
-    sound.restart("gateway", {"GATEWAY_RERANK_URL": direct})
+def test_a_bypassed_link_is_noticed(sound: Sound) -> None:
+    direct = sound.lab.inside(sound.stack, "rerank")
+    through = sound.lab.through(sound.stack, "gateway-rerank")
+    sound.stack.restart("gateway", {"GATEWAY_RERANK_URL": f"http://{direct}"})
     try:
         with pytest.raises(AssertionError, match="gateway-rerank cut nothing fails"):
-            traffic.links_carry_the_traffic(sound, asker)
+            traffic.links_carry_the_traffic(sound.stack, sound.asker)
     finally:
-        sound.restart("gateway", {"GATEWAY_RERANK_URL": through})
+        sound.stack.restart("gateway", {"GATEWAY_RERANK_URL": f"http://{through}"})
 
 
-def test_a_port_open_to_everybody_is_noticed(
-    sound: EmbeddedStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_port_open_to_everybody_is_noticed(sound: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("0.0.0.0", 0)) as open_to_all:
         port = open_to_all.getsockname()[1]
         endpoint = Endpoint("pager", f"http://127.0.0.1:{port}", "127.0.0.1", port)
-        ask = sound.endpoint
+        ask = sound.stack.endpoint
         monkeypatch.setattr(
-            sound, "endpoint", lambda role: endpoint if role == "pager" else ask(role)
+            sound.stack, "endpoint", lambda role: endpoint if role == "pager" else ask(role)
         )
         with pytest.raises(AssertionError, match="pager listens everywhere"):
-            checks.endpoints_answer_on_this_host_alone(sound)
+            checks.endpoints_answer_on_this_host_alone(sound.stack)
 
 
-def test_a_volume_of_two_runs_is_noticed(sound: EmbeddedStack, asker: Asker) -> None:
+def test_a_volume_of_two_runs_is_noticed(sound: Sound) -> None:
     with pytest.raises(AssertionError, match="one volume for both"):
-        checks.two_stacks_share_nothing(sound, asker, with_defect(sound, SharedVolume))
+        checks.two_stacks_share_nothing(sound.stack, sound.asker, sound.with_defect(SharedVolume))
 
 
-def test_an_allowance_that_is_ignored_is_noticed(sound: EmbeddedStack) -> None:
+def test_an_allowance_that_is_ignored_is_noticed(sound: Sound) -> None:
     with pytest.raises(AssertionError, match="more than read is allowed"):
-        checks.what_is_not_allowed_is_refused(with_defect(sound, AllowIgnored))
+        checks.what_is_not_allowed_is_refused(sound.with_defect(AllowIgnored))
 
 
-def test_what_is_left_behind_is_noticed(tmp_path: Path) -> None:
+def test_what_is_left_behind_is_noticed(sound: Sound, tmp_path: Path) -> None:
     left = tmp_path / "ragdrill" / "dead-run"
     left.mkdir(parents=True)
     with pytest.raises(AssertionError, match="directory"):
-        checks.a_run_that_went_down_left_nothing(EmbeddedLab(), "dead-run", tmp_path)
+        checks.a_run_that_went_down_left_nothing(sound.lab, "dead-run", tmp_path)
