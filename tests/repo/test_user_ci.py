@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,33 @@ def commands(found: object) -> list[str]:
         else:
             lines += commands(value)
     return lines
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [
+        (GITHUB, "github-workflows"),
+        (GITLAB, "gitlab-ci"),
+        (ROOT / "refstack/compose.yaml", "compose-spec"),
+        (ROOT / "refstack/compose.gpu.yaml", "compose-spec"),
+    ],
+    ids=lambda given: given.name if isinstance(given, Path) else "",
+)
+def test_what_others_read_follows_their_schema(path: Path, schema: str, tmp_path: Path) -> None:
+    assert valid(path, schema) == ""
+    # The schema is one that refuses something.
+    broken = tmp_path / path.name
+    broken.write_text(path.read_text() + "\nservices: 5\njobs: 5\nstages: 5\n")
+    assert valid(broken, schema) != ""
+
+
+def valid(path: Path, schema: str) -> str:
+    """What the schema of a product has against a file; empty where nothing."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    done = subprocess.run(
+        [*command, str(path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", [GITHUB, GITLAB], ids=["github", "gitlab"])
