@@ -1,9 +1,10 @@
 """Finds every point of the vector store that is not where the metadata store says it belongs.
 
 Compares tenant, persona, document and chunk of each point's payload with the owner that the
-metadata store names, in one streaming pass; changes nothing. Writes index.html (a page that an
-alert can link to), leaks.jsonl (every finding) and report.json (figures) below --out, and posts to
-the chat when something is wrong.
+metadata store names, in one streaming pass; changes nothing. A collection that is deleted while the
+audit goes on is named in the report, and collections are listed anew until all of them are read.
+Writes index.html (a page that an alert can link to), leaks.jsonl (every finding) and report.json
+(figures) below --out, and posts to the chat when something is wrong.
 
 exit codes: 0 clean; 1 leaked points or contradicting rows were found; 2 the audit could not be
 done, which shows nothing; 4 bad arguments or settings
@@ -72,7 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     page = write_page(report, directory)
     link = link_to(page, environment)
     step("audited", points=report.points, leaks=report.leaks, page=str(page), link=link,
-         seconds=round(report.seconds, 2), **report.kinds, rows=len(report.rows))  # fmt: skip
+         seconds=round(report.seconds, 2), **report.kinds, rows=len(report.rows),
+         deleted=report.deleted)  # fmt: skip
+    if report.deleted:
+        print(deleted_in_words(report), file=sys.stderr)
     if not report.leaks:
         return CLEAN
     tell_chat(environment, f"Leakage audit: {in_words(report)}. Report: {link}")
@@ -116,6 +120,15 @@ def in_words(report: Report) -> str:
     if report.rows:
         told += f"; {len(report.rows):,} rows of the metadata store contradict another"
     return told
+
+
+def deleted_in_words(report: Report) -> str:
+    """Return what was not audited because it was deleted meanwhile, and what that means."""
+    read = ", ".join(each.name for each in report.collections)
+    return (
+        f"Deleted while the audit went on, and so not part of it: {', '.join(report.deleted)}. "
+        f"Read, by a list that was made afterwards: {read}."
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness.checks.collection import Collection
-from harness.core.errors import TargetError
+from harness.core.errors import HarnessError, TargetError
 from scripts.leakage.claims import FIELDS, Point, VectorStore, claim_of, pages, with_ids
 from scripts.leakage.findings import KINDS, Finding, RowFinding, as_line
 from scripts.leakage.ownership import Owners, Ownership
@@ -25,6 +25,9 @@ SHOWN = 500
 
 ROUNDS = 3
 """Tries at reading a collection whole, and at catching a point that changes while it is judged."""
+
+MOST_LISTS = 10
+"""How often the list of collections is made anew before the audit gives up."""
 
 Progress = Callable[[str], None]
 _claim = itemgetter(*FIELDS)
@@ -49,9 +52,11 @@ class CollectionReport:
 
 @dataclass
 class Report:
-    """The whole audit. ``shown`` holds the first :data:`SHOWN` findings."""
+    """The whole audit. ``shown`` holds the first :data:`SHOWN` findings, ``deleted`` the names of
+    collections that were there when it began and were deleted before they were read to the end."""
 
     collections: list[CollectionReport] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
     chunks: int = 0
     rows: list[RowFinding] = field(default_factory=list)
     shown: list[Finding] = field(default_factory=list)
@@ -90,25 +95,72 @@ def audit(
         TargetError: the audit could not be done whole, so that nothing is shown.
     """
     report = Report(began=time.time(), chunks=ownership.chunks())
-    names = [name for name in store.collections() if fnmatchcase(name, collections)]
-    if not names:
-        raise TargetError(
-            "There is no collection to audit.",
-            expected=f"a collection that matches {collections!r}",
-            actual=", ".join(store.collections()) or "no collection at all",
-            next_step="check QDRANT_URL and --collections; a lost collection is not clean",
-        )
     clock = time.monotonic()
     with findings.open("wb") as file:
         sink = _Sink(file, report.shown)
-        for name in names:
-            with store.open(name) as collection:
-                report.collections.append(_audit_one(collection, ownership, sink, progress))
+        for _ in range(MOST_LISTS):
+            waiting = _waiting(store, collections, report)
+            for name in waiting:
+                _audit_if_there(store, name, ownership, sink, progress, report)
+            if not waiting:
+                break
+        else:
+            raise TargetError(
+                "Collections come and go faster than they can be read.",
+                expected=f"a list of collections that is read to its end in {MOST_LISTS} rounds",
+                actual=f"not read yet: {', '.join(_waiting(store, collections, report))}",
+                next_step="run the audit again once the restore or rebuild under way is over",
+            )
+    if not report.collections:
+        gone = f"; deleted meanwhile: {', '.join(report.deleted)}" if report.deleted else ""
+        raise TargetError(
+            "There is no collection to audit.",
+            expected=f"a collection that matches {collections!r}",
+            actual=(", ".join(store.collections()) or "no collection at all") + gone,
+            next_step="check QDRANT_URL and --collections; a lost collection is not clean",
+        )
     report.rows = ownership.rows()
     report.namespaces = ownership.namespaces()
     report.seconds = time.monotonic() - clock
     _refuse_nothing_compared(report)
     return report
+
+
+def _waiting(store: VectorStore, pattern: str, report: Report) -> list[str]:
+    """Return the collections that match and are not in the report yet, as they are listed now:
+    what is being rebuilt or restored beside the old one has to be read as well."""
+    done = {each.name for each in report.collections}
+    return [n for n in store.collections() if fnmatchcase(n, pattern) and n not in done]
+
+
+def _audit_if_there(
+    store: VectorStore,
+    name: str,
+    ownership: Ownership,
+    sink: _Sink,
+    progress: Progress,
+    report: Report,
+) -> None:
+    """Audit one collection; one that was deleted meanwhile is noted, with nothing found in it.
+
+    Raises:
+        HarnessError: it is there, and could not be read whole in :data:`ROUNDS` tries.
+    """
+    began = sink.mark()
+    for attempt in range(1, ROUNDS + 1):
+        try:
+            with store.open(name) as collection:
+                report.collections.append(_audit_one(collection, ownership, sink, progress))
+            return
+        except HarnessError as error:
+            sink.back_to(began)
+            if name not in store.collections():
+                # Its points cannot leak any more. Whoever reads the report is told all the same.
+                report.deleted.append(name)
+                return
+            # It may be there anew, as after a restore; what the audit itself refuses stays refused.
+            if attempt == ROUNDS or isinstance(error, TargetError):
+                raise
 
 
 def _audit_one(

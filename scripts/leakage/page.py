@@ -56,6 +56,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "leaks": report.leaks,
         "kinds": report.kinds,
         "rows": [asdict(row) for row in report.rows],
+        "deleted": report.deleted,
         "collections": [
             {**asdict(each), "kinds": dict(each.kinds), "leaks": each.leaks}
             for each in report.collections

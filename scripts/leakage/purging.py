@@ -82,6 +82,11 @@ class Purge:
                 than ``most`` allows, or the digest of the rest differs.
         """
         counts = Counter(finding.collection for finding in findings())
+        there = self._store.collections()
+        for name in [each for each in counts if each not in there]:
+            # Deleted since the audit: all of its points are gone, the leaked ones among them.
+            step("collection_gone", collection=name, findings=counts[name])
+            self.outcome.gone += counts.pop(name)
         self._refuse_too_many(counts, most)
         leaked = {name: _ids(findings(), name) for name in counts} if with_digest else {}
         before = self._digests(leaked)
@@ -89,7 +94,8 @@ class Purge:
         done = 0
         # What a dry run names is of that run alone; removals add up over interrupted runs.
         with self._record.open("wb" if self.outcome.dry_run else "ab") as file:
-            for name, group in groupby(findings(), key=lambda each: each.collection):
+            kept = (each for each in findings() if each.collection in counts)
+            for name, group in groupby(kept, key=lambda each: each.collection):
                 for batch in _batches(group, BATCH):
                     self._batch(name, batch, file)
                     done += len(batch)
