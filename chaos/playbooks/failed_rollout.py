@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chaos.playbooks.base import Playbook, Seen, Step, replaceable
-from chaos.playbooks.looking import metric, twice
+from chaos.playbooks.looking import page_of, twice
 from chaos.playbooks.parts import problem_of
 from harness.drivers.base import Stack
 
@@ -16,8 +16,9 @@ PARTS = ("metadata", "vectordb", "auth")
 def _counts(stack: Stack) -> tuple[float, float]:
     name = "rag_gateway_requests_total"
     route = "/v1/query"
-    bad = sum(metric(stack, "gateway", name, route=route, status=s) for s in ("500", "502", "503"))
-    return bad, metric(stack, "gateway", name, route=route)
+    page = page_of(stack, "gateway")
+    bad = sum(page.total(name, route=route, status=status) for status in ("500", "502", "503"))
+    return bad, page.total(name, route=route)
 
 
 def failing(stack: Stack) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaos.playbooks.base import Playbook, Seen, Step, replaceable, restartable
-from chaos.playbooks.looking import ask_prometheus, cpu_share, metric, twice
+from chaos.playbooks.looking import ask_prometheus, cpu_share, page_of, twice
 from harness.core.errors import TargetError
 from harness.drivers.base import Stack
 
@@ -75,20 +75,19 @@ def embedding(stack: Stack, provider: str = "embed") -> Embedding:
 
 
 def _totals(stack: Stack, provider: str) -> dict[str, float]:
-    def gateway(name: str, **labels: str) -> float:
-        return metric(stack, "gateway", f"rag_gateway_{name}", **labels)
-
+    clock, gateway = time.monotonic(), page_of(stack, "gateway")
     found = {
-        "clock": time.monotonic(),
-        "seconds": gateway("upstream_latency_seconds_sum", upstream=provider),
-        "calls": gateway("upstream_latency_seconds_count", upstream=provider),
-        "queries": gateway("query_latency_seconds_count"),
-        "degraded": gateway("degraded_total", reason="embed_fallback"),
+        "clock": clock,
+        "seconds": gateway.total("rag_gateway_upstream_latency_seconds_sum", upstream=provider),
+        "calls": gateway.total("rag_gateway_upstream_latency_seconds_count", upstream=provider),
+        "queries": gateway.total("rag_gateway_query_latency_seconds_count"),
+        "degraded": gateway.total("rag_gateway_degraded_total", reason="embed_fallback"),
     }
     with contextlib.suppress(TargetError):
         # A worker that does not answer says nothing of itself; the gateway says that it is slow.
-        found["inside"] = metric(stack, "embed", "rag_embed_latency_seconds_sum")
-        found["texts"] = metric(stack, "embed", "rag_embed_texts_total")
+        worker = page_of(stack, "embed")
+        found["inside"] = worker.total("rag_embed_latency_seconds_sum")
+        found["texts"] = worker.total("rag_embed_texts_total")
     return found
 
 

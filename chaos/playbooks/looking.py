@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,8 +23,28 @@ WINDOW_S = 3.0
 LOOK_TIMEOUT_S = 5.0
 
 
+@dataclass(frozen=True)
+class Page:
+    """A role's metrics of one moment: name, labels and value of each sample."""
+
+    samples: tuple[tuple[str, dict[str, str], float], ...]
+
+    def total(self, name: str, **labels: str) -> float:
+        """Return the sum over the samples of this name and these labels; 0 where there is none."""
+        return sum(
+            value
+            for found, given, value in self.samples
+            if found == name and labels.items() <= given.items()
+        )
+
+
 def metric(stack: Stack, role: str, name: str, **labels: str) -> float:
-    """Return the sum over a role's samples of this name and these labels; 0 where there is none.
+    """Return one sum of a role's metrics (:func:`page_of`, :meth:`Page.total`)."""
+    return page_of(stack, role).total(name, **labels)
+
+
+def page_of(stack: Stack, role: str) -> Page:
+    """Read a role's metrics.
 
     The role's own page is read and not Prometheus, which may be what is broken.
 
@@ -39,11 +60,12 @@ def metric(stack: Stack, role: str, name: str, **labels: str) -> float:
             expected=f"an answer from {url} within {LOOK_TIMEOUT_S:g} s",
             actual=f"{type(error).__name__}: {error}",
         ) from error
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
+    return Page(
+        tuple(
+            (sample.name, sample.labels, sample.value)
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+        )
     )
 
 
