@@ -16,7 +16,7 @@ from harness.checks.markers import Finder, Leak, Marker, excerpt
 
 _MADE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """An id that the service makes for a document that was written without one."""
-_PASSING = ("date", "x-request-id", "etag", "connection")
+_PASSING = ("date", "x-request-id", "connection")
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ class Aim:
 
     ``text`` is near to the victim's document; ``word`` and ``keeper`` stand in its text and in its
     metadata. ``own_id`` is a document of the asker, ``barred`` a persona that its token lacks.
+    ``trace_id`` was given with a question of the victim's namespace, as its request id and as its
+    idempotency key; ``other_cursor`` stands for a page of the victim's list. Both may be empty.
     """
 
     tenant: str
@@ -92,6 +94,13 @@ class Aim:
     text: str
     word: str
     keeper: str
+    trace_id: str = ""
+    other_cursor: str = ""
+
+    @property
+    def exact(self) -> str:
+        """The whole text of the victim's document."""
+        return whole_text(self.text, self.word)
 
     @property
     def asker(self) -> str:
@@ -173,6 +182,11 @@ def odd(probe: Probe, request: Request, seen: Seen) -> str:
     return ""
 
 
+def whole_text(topic: str, word: str) -> str:
+    """Return the text of a document about ``topic`` that is marked by ``word``."""
+    return f"{topic} Reference {word}."
+
+
 def absent_like(word: str) -> str:
     """Return a word that nobody has, of the same shape and length and next to it in any order."""
     last = word[-1]
@@ -191,7 +205,18 @@ def at_nothing(aim: Aim) -> Aim:
         point_id=f"{point[:-1]}{'0' if point[-1] != '0' else '1'}",
         word=absent_like(aim.word),
         keeper=absent_like(aim.keeper),
+        trace_id=absent_like(aim.trace_id) if aim.trace_id else "",
+        other_cursor=_absent_cursor(aim) if aim.other_cursor else "",
     )
+
+
+def _absent_cursor(aim: Aim) -> str:
+    """The cursor of nobody's list, next to the victim's in any order if that can be read."""
+    padded = aim.other_cursor + "=" * (-len(aim.other_cursor) % 4)
+    try:
+        return aim.cursor(absent_like(base64.urlsafe_b64decode(padded).decode("ascii")))
+    except (ValueError, IndexError):
+        return absent_like(aim.other_cursor)
 
 
 def shape(request: Request, seen: Seen, aim: Aim) -> dict[str, Any]:
@@ -206,7 +231,10 @@ def shape(request: Request, seen: Seen, aim: Aim) -> dict[str, Any]:
         body = {k: v for k, v in body.items() if k not in ("trace_id", "instance")}
     kept = sorted((k.lower(), v) for k, v in seen.headers if k.lower() not in _PASSING)
     text = json.dumps([body, kept], ensure_ascii=False).replace(request.target, "<target>")
-    asked = (aim.other_tenant, aim.document_id, aim.chunk_id, aim.point_id, aim.word, aim.keeper)
+    asked = (
+        *(aim.other_tenant, aim.document_id, aim.chunk_id, aim.point_id, aim.word, aim.keeper),
+        *(aim.trace_id, aim.other_cursor),
+    )
     for number, word in enumerate(asked):
         if word:
             text = re.sub(re.escape(word), f"<{number}>", text, flags=re.IGNORECASE)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from harness.checks.probes import Aim, Probe, Request, by_name, with_headers
 from harness.checks.probes_query import HEADERS
+from harness.checks.probes_unpublished import UNPUBLISHED_READS, UNPUBLISHED_WRITES
 
 Target = Callable[[Aim], str]
 
@@ -57,6 +58,7 @@ _LISTS: dict[str, Target] = {
     "the list with a tenant": lambda a: f"?tenant_id={a.other_tenant}",
     "the list with an owner": lambda a: f"?owner={a.other_tenant}&user_id={a.other_tenant}",
     "the list from a foreign id": lambda a: f"?cursor={a.cursor(a.document_id)}",
+    "the list from the victim's own cursor": lambda a: f"?cursor={a.other_cursor or 'none'}",
     "the list just before a foreign id": lambda a: f"?cursor={a.cursor(a.document_id[:-1])}",
     "the list from nothing": lambda a: f"?cursor={a.cursor(' ')}",
     "the list from a tenant and id": lambda a: (
@@ -151,6 +153,7 @@ READ_PROBES: dict[str, Probe] = by_name(
             for name, target in _INNER.items()
         ),
         *(Probe(name, "inner", _post(*post), refused=True) for name, post in _POSTS.items()),
+        *UNPUBLISHED_READS,
         *(
             Probe(
                 f"{method} of a foreign id",
@@ -186,6 +189,12 @@ def _batched(changes: Callable[[Aim], dict[str, Any]]) -> Callable[[Aim], Reques
     return make
 
 
+def _together(aim: Aim, *documents: dict[str, Any]) -> Request:
+    plain = {"persona": aim.persona, "text": "Written by the intruder, with others."}
+    listed = [plain | each for each in documents]
+    return Request("POST", "/v1/documents/batch", json={"documents": listed})
+
+
 _WRITES: dict[str, Callable[[Aim], dict[str, Any]]] = {
     "under a foreign id": lambda a: {"document_id": a.document_id},
     "under a foreign chunk id": lambda a: {"document_id": a.chunk_id},
@@ -207,20 +216,41 @@ _WRITES: dict[str, Callable[[Aim], dict[str, Any]]] = {
         "persona": a.barred,
         "document_id": a.document_id,
     },
+    "the victim's own text": lambda a: {"text": a.exact},
+    "the victim's own text under its id": lambda a: {
+        "text": a.exact,
+        "document_id": a.document_id,
+    },
 }
+
+_BARRED = frozenset({"as the other persona", "as the other persona under its id"})
 
 _DELETES = {name: target for name, target in _READS.items() if "two ids" not in name}
 
 WRITE_PROBES: dict[str, Probe] = by_name(
     (
         *(
-            Probe(f"write {name}", "write", _written(one), writes=True)
+            Probe(f"write {name}", "write", _written(one), refused=name in _BARRED, writes=True)
             for name, one in _WRITES.items()
         ),
         *(
-            Probe(f"batch {name}", "batch", _batched(one), writes=True)
+            Probe(f"batch {name}", "batch", _batched(one), refused=name in _BARRED, writes=True)
             for name, one in _WRITES.items()
         ),
+        Probe(
+            "batch as the other persona behind an own one",
+            "batch",
+            lambda a: _together(a, {"persona": a.persona}, {"persona": a.barred}),
+            refused=True,
+            writes=True,
+        ),
+        Probe(
+            "batch under a foreign id behind an own one",
+            "batch",
+            lambda a: _together(a, {}, {"document_id": a.document_id}),
+            writes=True,
+        ),
+        *UNPUBLISHED_WRITES,
         *(
             Probe(f"delete {name}", "delete", _get("/v1/documents/", target, "DELETE"))
             for name, target in _DELETES.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -132,8 +133,21 @@ HEADERS: dict[str, Callable[[Aim], dict[str, str]]] = {
     "another method in a header": lambda a: {"X-HTTP-Method-Override": "DELETE"},
     "the canary's space": lambda a: {"X-Embed-Canary": "1"},
     "a conditional request": lambda a: {"If-None-Match": "*", "Cache-Control": "only-if-cached"},
+    "the SHA-256 of the victim's text": lambda a: {"If-None-Match": _tag(a, "sha256")},
+    "the MD5 of the victim's text": lambda a: {"If-None-Match": _tag(a, "md5")},
+    "the SHA-256 of the victim's text to match": lambda a: {"If-Match": _tag(a, "sha256")},
+    "a date to be newer than": lambda a: {"If-Modified-Since": "Mon, 01 Jan 2001 00:00:00 GMT"},
+    "the key of the victim's request": lambda a: {
+        "Idempotency-Key": a.trace_id,
+        "X-Idempotency-Key": a.trace_id,
+    },
     "a part of the answer": lambda a: {"Range": "bytes=0-100000"},
-    "the victim's trace id": lambda a: {"X-Request-Id": a.document_id},
+    "the victim's trace id": lambda a: {"X-Request-Id": a.trace_id},
+    "the victim's trace id of the open standard": lambda a: {
+        "traceparent": f"00-{a.trace_id:0>32.32}-{'1' * 16}-01",
+        "X-Trace-Id": a.trace_id,
+        "X-Correlation-Id": a.trace_id,
+    },
 }
 
 _STRINGS: dict[str, Callable[[Aim], str]] = {
@@ -143,6 +157,11 @@ _STRINGS: dict[str, Callable[[Aim], str]] = {
     "collection in the query string": lambda a: "collection=rag-chunks&consistency=all",
     "filter in the query string": lambda a: f"filter[tenant_id]={a.other_tenant}",
 }
+
+
+def _tag(aim: Aim, algorithm: str) -> str:
+    # What a service that makes entity tags of content makes of the victim's.
+    return f'"{hashlib.new(algorithm, aim.exact.encode()).hexdigest()}"'
 
 
 def _cyrillic(name: str) -> str:
@@ -160,6 +179,22 @@ def _twice(aim: Aim) -> bytes:
 
 
 _RAW: tuple[Probe, ...] = (
+    Probe(
+        "persona left out",
+        "body",
+        _raw(lambda a: json.dumps({"query": a.text, "top_k": 50}).encode()),
+        refused=True,
+    ),
+    Probe(
+        "filter given twice",
+        "body",
+        _raw(
+            lambda a: (
+                (a.query(filter={}).body or b"")[:-1]
+                + f', "filter": {{"keeper": "{a.keeper}"}}}}'.encode()
+            )
+        ),
+    ),
     Probe("persona given twice", "body", _raw(_twice)),
     Probe(
         "two bodies behind each other",
