@@ -136,7 +136,7 @@ def test_restart_step_relieves_busy_vector_store(
     prove_step(stack, faults, crowd, evidence, "vectordb-restart", "heavy-queries")
 
 
-@conformance("playbook/latency", since="0.2")
+@conformance("playbook/latency", since="0.2", profiles=("full",))
 @needs("read", "write", "fault", "restart", roles=ROLES)
 def test_fallback_step_relieves_slow_embedding(
     stack: Stack, faults: Inject, crowd: Crowd, evidence: Evidence
