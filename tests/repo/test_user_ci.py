@@ -126,8 +126,24 @@ def test_a_gpu_job_waits_for_a_runner_with_one() -> None:
 def test_the_drill_is_scheduled_once_a_quarter() -> None:
     # YAML 1.1 reads the key `on` as true.
     schedule = yaml.safe_load(GITHUB.read_text())[True]["schedule"]
-    _, _, _, months, weekday = schedule[0]["cron"].split()
+    quarterly = schedule[1]["cron"]
+    _, _, _, months, weekday = quarterly.split()
     assert (months, weekday) == ("1,4,7,10", "*")
+    assert quarterly in yaml.safe_load(GITHUB.read_text())["jobs"]["drill"]["if"]
+
+
+def test_every_night_random_histories_begin_with_what_was_found_before() -> None:
+    pipeline = yaml.safe_load(GITHUB.read_text())
+    nightly = pipeline["jobs"]["nightly"]
+    *_, months, weekday = pipeline[True]["schedule"][0]["cron"].split()
+    assert (months, weekday) == ("*", "*") and pipeline[True]["schedule"][0]["cron"] in nightly[
+        "if"
+    ]
+    kept = [s for s in nightly["steps"] if "runs/hypothesis" in str(s.get("with", ""))]
+    assert [s["uses"].split("@")[0].split("/")[-1] for s in kept] == ["restore", "save"]
+    assert kept[1]["if"].startswith("always()"), "a night that failed is the one to remember"
+    other = yaml.safe_load(GITLAB.read_text())["ragdrill-nightly"]["cache"]
+    assert any(c["paths"] == ["runs/hypothesis"] and c["when"] == "always" for c in other)
 
 
 def test_the_page_on_ci_tells_every_exit_code() -> None:
