@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shlex
 
 import pytest
 
 from harness.checks.markers import Finder, Marker
-from harness.checks.probes import Aim, Probe, Request, Seen, absent_like, by_name, judge, odd
+from harness.checks.probes import (
+    Aim,
+    Probe,
+    Request,
+    Seen,
+    absent_like,
+    at_nothing,
+    by_name,
+    judge,
+    odd,
+    shape,
+    whole_text,
+)
 from harness.checks.probes_paths import READ_PROBES, WRITE_PROBES
 from harness.checks.probes_query import QUERY_PROBES
 
@@ -26,6 +40,8 @@ AIM = Aim(
     text="The budget.",
     word=WORD,
     keeper=KEEPER,
+    trace_id="0123456789abcdef0123456789abcdef",
+    other_cursor="ZG9jLWZvcmVpZ24",  # doc-foreign
 )
 FOREIGN = Finder(
     [
@@ -100,3 +116,43 @@ def test_no_probe_of_one_table_has_the_name_of_another() -> None:
 def test_an_absent_id_has_the_length_and_look_of_the_foreign_one() -> None:
     absent = absent_like("doc-0123456789ab")
     assert absent != "doc-0123456789ab" and len(absent) == 16 and absent.startswith("doc-")
+
+
+def test_an_aim_at_nothing_shares_no_name_with_the_aim_at_somebody() -> None:
+    nothing = at_nothing(AIM)
+    for name in ("other_tenant", "document_id", "chunk_id", "point_id", "word", "keeper",
+                 "trace_id", "other_cursor", "exact"):  # fmt: skip
+        assert getattr(nothing, name) != getattr(AIM, name), name
+    assert (nothing.tenant, nothing.text) == (AIM.tenant, AIM.text)
+
+
+def test_a_cursor_of_nobody_stands_where_the_victims_does() -> None:
+    cursor = at_nothing(AIM).other_cursor
+    assert base64.urlsafe_b64decode(cursor + "==").decode() == absent_like("doc-foreign")
+
+
+@pytest.mark.parametrize(
+    ("foreign", "absent"),
+    [
+        (Seen(404, (("ETag", '"1"'),)), Seen(404)),
+        (Seen(304), Seen(404)),
+        (Seen(404, (("Content-Length", "10"),)), Seen(404, (("Content-Length", "11"),))),
+        (Seen(200, (("X-Cache", "HIT"),), "{}"), Seen(200, (("X-Cache", "MISS"),), "{}")),
+    ],
+)
+def test_whatever_differs_but_names_dates_and_traces_tells_foreign_from_absent(
+    foreign, absent
+) -> None:
+    request, nothing = Request("GET", "/v1/documents/doc-foreign"), at_nothing(AIM)
+    assert shape(request, foreign, AIM) != shape(request, absent, nothing)
+    for seen in (foreign, absent):
+        other = Seen(
+            seen.status, (*seen.headers, ("Date", "later"), ("X-Request-Id", "b")), seen.text
+        )
+        assert shape(request, seen, AIM) == shape(request, other, AIM)
+
+
+def test_what_is_asked_about_the_text_of_a_document_is_about_the_text_that_was_written() -> None:
+    assert AIM.exact == whole_text(AIM.text, WORD)
+    tag = dict(QUERY_PROBES["the SHA-256 of the victim's text"].make(AIM).headers)["If-None-Match"]
+    assert tag == f'"{hashlib.sha256(AIM.exact.encode()).hexdigest()}"'
