@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -275,7 +276,14 @@ def _target(options: argparse.Namespace) -> tuple[Stack, History]:
     stack = up or driver(target.target.driver).for_run(run, target, lambda line: None)
     if isinstance(stack, AttachedStack) and not options.dry_run:
         # Whatever is acted on must first show that it is the target which is meant.
-        challenge.require_answer(stack, target, incident=True)
+        try:
+            challenge.require_answer(stack, target, incident=True)
+        except HarnessError:
+            # Nothing was walked, so there is nothing to keep.
+            history.close()
+            for place in (run.directory, run.scratch):
+                shutil.rmtree(place, ignore_errors=True)
+            raise
     history.write(Note("info", f"playbook {options.playbook} on {name}"))
     if up is not None:
         run.scratch.rmdir()
