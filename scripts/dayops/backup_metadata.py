@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import tarfile
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import psycopg
 
 from harness.core import archives
 from harness.core.errors import TargetError
-from scripts.dayops import manifest, postgres, prune, tables, taking, wal
+from scripts.dayops import manifest, moment, postgres, prune, taking, wal
 from scripts.dayops.bucket import Bucket, sha256_of
 from scripts.dayops.manifest import NAME, STARTED, Run
 from scripts.dayops.script import Refused, Task, alone, main, parser
@@ -30,6 +31,7 @@ NEEDS = (
 BASE, LOG, LABEL = "base.tar.gz", "pg_wal.tar.gz", "backup_manifest"
 FILES = (BASE, LOG, LABEL)
 """What pg_basebackup makes of a cluster without tablespaces of its own."""
+RECEIVE_S = 300.0
 
 
 class Facts:
@@ -145,11 +147,15 @@ class Backup:
         }
         note = {"host": socket.gethostname(), "pid": os.getpid()}
         self.bucket.put_json(self.run.key(STARTED), note, self.work)
-        before = self._tables()
         files = self.work / "files"
-        with self.log.step("base_backup"):
-            self._base_backup(files)
-        after = self._tables()
+        with moment.log_kept(self.dsn):
+            with self.log.step("base_backup"):
+                self._base_backup(files)
+            with self.log.step("tables") as found:
+                seen = moment.observe(self.dsn, self.log)
+                found.update(lsn=seen.lsn, held_s=round(seen.held_s, 3), moving=seen.moving)
+            with self.log.step("log"):
+                self._complete_log(files, seen.needs)
         with self.log.step("pg_verifybackup"):
             data = self.work / "data"
             unpack(files, data)
@@ -176,22 +182,19 @@ class Backup:
                 timeline=ranges["Timeline"],
                 archiver=archiver,
                 objects=objects,
-                # What was written to meanwhile lies between the two, and can't be told exactly.
-                tables={name: value for name, value in before.items() if after.get(name) == value},
-                moving=sorted(n for n in {*before, *after} if before.get(n) != after.get(n)),
+                moment={"lsn": seen.lsn},
+                tables=seen.tables,
+                moving=seen.moving,
+                made_meanwhile=seen.made_meanwhile,
             )
             self.bucket.put_json(self.run.key(NAME), manifest.finish(document), self.work)
             self.bucket.remove([self.run.key(STARTED)])
         return {
             "backup": self.run.id,
             "bytes": sum(each["size"] for each in objects),
-            "rows": sum(each["rows"] for each in before.values()),
+            "rows": sum(each["rows"] for each in seen.tables.values()),
             "archiver": archiver,
         }
-
-    def _tables(self) -> tables.Tables:
-        with self.log.step("tables"), postgres.connect(self.dsn) as connection:
-            return tables.content(connection)
 
     def _base_backup(self, files: Path) -> None:
         # The newest version of the programs writes several archives for several tablespaces;
@@ -212,6 +215,38 @@ class Backup:
                 expected=", ".join(sorted(FILES)),
                 actual=", ".join(made),
             )
+
+    def _complete_log(self, files: Path, needs: str) -> None:
+        """Add to the backup what the log says from its end to the moment of its tables."""
+        place = self.work / "log"
+        place.mkdir(mode=0o700)
+        with tarfile.open(files / LOG) as archive:
+            archives.unpack(archive, place)
+        # The last one was streamed to the end of the backup alone, and is zeros from there on.
+        last = max(path for path in place.iterdir() if wal.is_segment(path.name))
+        last.unlink()
+        # The program goes on after the last segment that it finds, by its name and size.
+        before = place / wal.preceding(last.name, self.facts.segment_bytes)
+        stand_in = not before.exists()
+        if stand_in:
+            with before.open("wb") as file:
+                file.truncate(self.facts.segment_bytes)
+        variables = postgres.connection_variables(self.dsn)
+        variables.pop("PGDATABASE", None)
+        self.programs.run(
+            "pg_receivewal",
+            *("-D", str(place), f"--endpos={needs}", "--no-loop", "--no-password"),
+            env=variables,
+            timeout_s=RECEIVE_S,
+        )
+        if stand_in:
+            before.unlink()
+        for path in place.glob("*.partial"):
+            path.rename(path.with_suffix(""))
+        with tarfile.open(files / LOG, "w:gz", compresslevel=1) as archive:
+            for path in sorted(place.iterdir()):
+                archive.add(path, arcname=path.name)
+        shutil.rmtree(place)
 
     def _archiver(self) -> dict[str, Any]:
         with postgres.connect(self.dsn) as connection:

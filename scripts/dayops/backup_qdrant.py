@@ -114,18 +114,16 @@ class Backup:
         finally:
             with contextlib.suppress(TargetError):
                 self.store.delete_snapshot(name, snapshot.name)
-        with self.store.reader(name, self._points(name)) as reader:
-            second = digest(reader, ledger=ledgers / "second")
-        held, observed = first, "quiet"
-        if first != second:
-            held, observed = self._content_of(name, local, sha256, ledgers, first, second), "copy"
+        held = self._content_of(name, local, sha256, ledgers)
+        if held != first:
+            self._refuse_loss(name, ledgers, first, held)
         stored = self.bucket.put(self.run.key(f"{name}.snapshot"), local, sha256)
         local.unlink()
         return {
             "name": name,
             "count": held.count,
             "digest": held.as_json(),
-            "observed": observed,
+            "observed": "quiet" if held == first else "copy",
             "configuration": settings,
             "server_snapshot": asdict(snapshot),
             "object": {**stored.as_json(), "reused": False},
@@ -147,22 +145,13 @@ class Backup:
             raise TargetError(f"The snapshot of {name} is empty.", actual=made.name)
         return made
 
-    def _content_of(
-        self,
-        name: str,
-        local: Path,
-        sha256: str,
-        ledgers: Path,
-        first: Digest,
-        second: Digest,
-    ) -> Digest:
-        """Return what a snapshot holds that was taken while the collection was written to.
+    def _content_of(self, name: str, local: Path, sha256: str, ledgers: Path) -> Digest:
+        """Return what a snapshot holds: a scratch copy is restored from it and read.
 
-        The live collection cannot tell any more, so a scratch copy is restored from the snapshot
-        and read. What stood unchanged before and after must be in it.
+        The live collection can't tell: what is written and removed again while the snapshot is
+        taken is in the snapshot, and in no digest of the collection before or after.
         """
         scratch = check_name(name)
-        self.log.event("written_meanwhile", collection=name)
         self.store.delete(scratch)
         try:
             self.store.upload(scratch, local, sha256)
@@ -170,6 +159,13 @@ class Backup:
                 held = digest(reader, ledger=ledgers / "held")
         finally:
             self.store.delete(scratch)
+        return Digest.from_json({**held.as_json(), "collection": name})
+
+    def _refuse_loss(self, name: str, ledgers: Path, first: Digest, held: Digest) -> None:
+        """Raise TargetError unless what stood unchanged before and after is in the snapshot."""
+        self.log.event("written_meanwhile", collection=name)
+        with self.store.reader(name, self._points(name)) as reader:
+            second = digest(reader, ledger=ledgers / "second")
         paths = {each: ledgers / each for each in ("first", "second", "held")}
         lost = narrow(first, held, paths["first"], paths["held"], limit=MOST_CHANGES)
         moved = narrow(first, second, paths["first"], paths["second"], limit=MOST_CHANGES)
@@ -188,7 +184,6 @@ class Backup:
                 actual=f"{len(gone)} are missing or differ, such as {sorted(map(str, gone))[0]}",
                 next_step="run it again; if it stays so, the server makes bad snapshots",
             )
-        return Digest.from_json({**held.as_json(), "collection": name})
 
     def _journal(self, asked: dict[str, Any]) -> None:
         """Note what is under way, for whoever cleans up after us should we be killed."""

@@ -50,15 +50,26 @@ class Programs:
         *arguments: str,
         env: Mapping[str, str] | None = None,
         check: bool = True,
+        timeout_s: float | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end. Raises TargetError when it fails, with its last words."""
-        done = subprocess.run(
-            [self[name], *arguments],
-            env={**clean_environment(), **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        """Run a program to its end. Raises TargetError when it fails, with its last words, or
+        takes longer than ``timeout_s``."""
+        try:
+            done = subprocess.run(
+                [self[name], *arguments],
+                env={**clean_environment(), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TargetError(
+                f"{name} did not end.",
+                expected=f"an end within {timeout_s:.0f} s",
+                actual=str(error.stderr or b"")[-600:],
+                next_step="see what the server is busy with, and run this again",
+            ) from error
         if check and done.returncode:
             raise TargetError(
                 f"{name} failed.",

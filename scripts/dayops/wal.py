@@ -30,6 +30,18 @@ def following(name: str, segment_bytes: int) -> str:
     return f"{name[:8]}{number // per_file:08X}{number % per_file:08X}"
 
 
+def preceding(name: str, segment_bytes: int) -> str:
+    """Return the name of the segment before ``name`` on its timeline."""
+    per_file = (1 << 32) // segment_bytes
+    number = int(name[8:16], 16) * per_file + int(name[16:24], 16) - 1
+    return f"{name[:8]}{number // per_file:08X}{number % per_file:08X}"
+
+
+def is_segment(name: str) -> bool:
+    """Whether a file of this name is a whole segment."""
+    return _SEGMENT.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class Archive:
     """What the archive has from a segment on: ``names`` unbroken, ``gap`` the first that is gone,

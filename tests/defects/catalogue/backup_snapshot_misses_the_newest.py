@@ -4,7 +4,7 @@ import qdrant_edge as edge
 
 MODULE = "refstack.vectordb.worker.collection"
 CATCHES = "maintain/snapshot-nightly::the_nightly_backup_is_whole_and_copies_what_changed"
-REASON = "restores to what its manifest says"
+REASON = "lacks points that were there all the time"
 
 
 def patch(module):

@@ -26,6 +26,19 @@ def test_a_segment_is_followed_by_the_next_and_at_the_end_of_a_log_file_by_the_n
     assert wal.following("0000000100000000000003FF", 4 * MB) == "000000010000000100000000"
 
 
+@given(st.integers(0, 2**20), st.sampled_from([4 * MB, 16 * MB, 64 * MB]))
+def test_the_segment_before_the_next_one_is_the_same_again(number: int, size: int) -> None:
+    per_file = (1 << 32) // size
+    name = f"00000007{number // per_file:08X}{number % per_file:08X}"
+    assert wal.preceding(wal.following(name, size), size) == name
+
+
+def test_a_history_file_is_no_segment() -> None:
+    assert wal.is_segment("000000010000000000000009")
+    assert not wal.is_segment("00000002.history")
+    assert not wal.is_segment("000000010000000000000009.partial")
+
+
 def test_an_unbroken_archive_has_no_gap() -> None:
     names = segments("000000010000000000000003", 6)
     found = wal.look(names, names[1], 16 * MB)
