@@ -25,6 +25,7 @@ pytest_plugins = [
     "fixtures.alerts",
     "fixtures.rules",
     "fixtures.oncall",
+    "fixtures.own_prometheus",
     "fixtures.logs",
     "fixtures.dashboards",
     "fixtures.heartbeat",

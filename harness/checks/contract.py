@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,12 +19,13 @@ MADE_BY_PROMETHEUS = {"up": "gauge", "ALERTS": "gauge", "ALERTS_FOR_STATE": "gau
 @dataclass
 class Series:
     """One series name: its type, the labels seen on it (``None`` while it has no sample), the jobs
-    that export it, and the upper edges of a histogram's buckets."""
+    that export it, the upper edges of a histogram's buckets, and the values of each label."""
 
     kind: str
     labels: set[str] | None = None
     jobs: set[str] = field(default_factory=set)
     edges: set[float] = field(default_factory=set)
+    values: dict[str, set[str]] = field(default_factory=dict)
 
 
 def catalogue(expositions: Mapping[str, str], recorded: Iterable[str] = ()) -> dict[str, Series]:
@@ -45,6 +47,8 @@ def catalogue(expositions: Mapping[str, str], recorded: Iterable[str] = ()) -> d
                 series = found.setdefault(sample.name, Series(family.type))
                 series.jobs.add(job)
                 series.labels = (series.labels or set()) | set(sample.labels)
+                for label, value in sample.labels.items():
+                    series.values.setdefault(label, set()).add(value)
                 if "le" in sample.labels:
                     series.edges.add(float(sample.labels["le"]))
     return found
@@ -82,6 +86,7 @@ def problems(query: str, known: Mapping[str, Series]) -> list[str]:
                 for label in sorted(read.labels - has - {"__name__"})
             ]
         found += _other_job(read.name, read.matched, series)
+        found += _no_such_value(read.name, read.matched, series)
         if read.function in COUNTER_FUNCTIONS and series.kind not in ("counter", "histogram"):
             found.append(f"takes the {read.function} of {read.name}, which is a {series.kind}")
         if read.function in GAUGE_FUNCTIONS and series.kind in ("counter", "histogram"):
@@ -95,6 +100,25 @@ def _other_job(name: str, matched: tuple[tuple[str, str, str], ...], series: Ser
         for label, operator, value in matched
         if label == "job" and operator == "=" and series.jobs and value not in series.jobs
     ]
+
+
+def _no_such_value(
+    name: str, matched: tuple[tuple[str, str, str], ...], series: Series
+) -> list[str]:
+    """A gauge tells of each thing there is, at all times; a counter of what has happened."""
+    found = []
+    for label, operator, value in matched:
+        there = series.values.get(label)
+        if series.kind != "gauge" or not there or operator not in ("=", "=~"):
+            continue
+        if not any(
+            each == value if operator == "=" else re.fullmatch(value, each) for each in there
+        ):
+            found.append(
+                f"asks for {name} with {label}{operator}{value}, of which there is only "
+                f"{', '.join(sorted(there))}"
+            )
+    return found
 
 
 def _quantile_problems(query: str, known: Mapping[str, Series]) -> list[str]:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MATCHER = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"?([^"]*)"?\s*')
 _INTERVAL_FIELDS = {"weekdays", "times", "location"}
+_INHERITED = ("receiver", "group_by", "group_wait", "group_interval", "repeat_interval")
 
 
 def receivers(
@@ -30,11 +31,46 @@ def receivers(
     return found
 
 
+def timings(
+    config: Mapping[str, Any], labels: Mapping[str, str], name: str
+) -> dict[str, list[str]]:
+    """Return, by receiver, the durations ``group_wait``, ``group_interval`` or
+    ``repeat_interval`` (``name``) of the routes by which an alert with these labels reaches it."""
+    found: dict[str, list[str]] = {}
+    for route in _leaves(config["route"], labels):
+        found.setdefault(route["receiver"], []).append(str(route.get(name, "")))
+    return found
+
+
+def silenced(
+    config: Mapping[str, Any], source: Mapping[str, str], target: Mapping[str, str]
+) -> bool:
+    """Whether some inhibition rule keeps ``target`` from being told while ``source`` fires.
+
+    Raises:
+        ValueError: an inhibition rule uses a field that is not understood here.
+    """
+    for rule in config.get("inhibit_rules") or []:
+        unknown = rule.keys() - {"source_matchers", "target_matchers", "equal", "name"}
+        if unknown:
+            raise ValueError(f"inhibition by {', '.join(sorted(unknown))} is not understood")
+        # Labels that only a running alert has (store, job) may agree: equal by itself saves nobody.
+        known = [each for each in rule.get("equal") or [] if each in source or each in target]
+        if (
+            all(_matches(each, source) for each in rule.get("source_matchers") or [])
+            and all(_matches(each, target) for each in rule.get("target_matchers") or [])
+            and all(source.get(each) == target.get(each) for each in known)
+        ):
+            return True
+    return False
+
+
 def _leaves(route: Mapping[str, Any], labels: Mapping[str, str]) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for child in route.get("routes", []):
         if all(_matches(each, labels) for each in child.get("matchers", [])):
-            inherited = {"receiver": route["receiver"], **child}
+            kept = {name: route[name] for name in _INHERITED if name in route}
+            inherited = {**kept, **child}
             found += _leaves(inherited, labels)
             if not child.get("continue", False):
                 break

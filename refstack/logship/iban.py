@@ -31,9 +31,11 @@ _LENGTHS = {
     }.items()
     for name in names.split()
 }
-_BEGIN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ \u00a0+-]?[A-Za-z0-9])")
-_SEPARATORS = " \u00a0-+"
-"""How the groups are set apart; + is the space of a form."""
+_SEPARATORS = " \u00a0\u2009\u202f\u2011-+"
+"""How the groups are set apart: by spaces and hyphens of any width; + is the space of a form."""
+_BEGIN = re.compile(
+    rf"(?<![A-Za-z0-9])[A-Za-z]{{2}}[0-9]{{2}}(?=[{_SEPARATORS[:-2]}+-]?[A-Za-z0-9])"
+)
 
 
 def spans(text: str) -> list[tuple[int, int]]:

@@ -33,7 +33,9 @@ _SECRET_WORD = (
     r"(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|service[_-]?key|signing[_-]?key|authorization|cookie|credentials?|jwt|otp)"
 )
-_SECRET_KEY = re.compile(rf"(?:.*[_-])?{_SECRET_WORD}s?", re.IGNORECASE)
+# Where a word begins within another: after _ or -, at a capital (accessToken), in PGPASSWORD.
+_INNER = r"(?:_|-|(?-i:(?<=[a-z0-9])(?=[A-Z]))|(?<=\bPG))"
+_SECRET_KEY = re.compile(rf"(?:.*{_INNER})?{_SECRET_WORD}s?", re.IGNORECASE)
 _COUNT = re.compile(r"\d{1,7}(?:\.\d+)?|true|false|null|none|yes|no", re.IGNORECASE)
 
 _AT = r"(?:@|%40|\(at\)|\[at\])"
@@ -49,7 +51,14 @@ _PRIVATE_KEY = re.compile(
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://)[^\s/@:]*:[^\s/@]+@", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(bearer|basic)(\s+|%20|\+)([A-Za-z0-9._~+/-]{8,}=*)", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"((?:\b|_|-)({_SECRET_WORD})[\"']?\s?([=:]\s?)[\"']?)([^\s\"',;&|)}}\]]{{4,}})", re.IGNORECASE
+    rf"((?:\b|{_INNER})({_SECRET_WORD})[\"']?\s?([=:]\s?)[\"']?)([^\s\"',;&|)}}\]]{{4,}})",
+    re.IGNORECASE,
+)
+# Names that mean a secret in the query of a URL and nothing of the kind elsewhere.
+_IN_QUERY = re.compile(
+    r"([?&](?:key|sig|signature|auth|code|sid|session(?:_?id)?"
+    r"|x-(?:amz|goog)-(?:signature|credential|security-token))=)([^&#\s\"'<>]{8,})",
+    re.IGNORECASE,
 )
 _KNOWN_SHAPES = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|sk_(?:live|test)_[A-Za-z0-9]{16,}|gh[opsur]_[A-Za-z0-9]{30,}"
@@ -59,6 +68,11 @@ _KNOWN_SHAPES = re.compile(
 )
 # What a number is not part of: a word, a path, a fraction, a range, another number.
 _BEFORE, _AFTER = r"(?<![\w./#-])", r"(?!\w|[.:/-]\d)"
+# Spaces and hyphens that do not break, as people paste them, are spaces and hyphens.
+_TYPESET = str.maketrans(
+    dict.fromkeys("\u00a0\u2007\u2009\u202f", " ")
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
+)
 _PHONES = tuple(
     re.compile(pattern + _AFTER)
     for pattern in (
@@ -129,6 +143,8 @@ class Scrubber:
             text = self._replace(_JWT, "token", text)
         text = self._replace(_SCHEME, "token", text, _scheme)
         text = self._replace(_ASSIGNED, "secret", text, _assigned)
+        if "=" in text:
+            text = self._replace(_IN_QUERY, "secret", text, lambda m: f"{m[1]}[secret]")
         text = self._replace(_KNOWN_SHAPES, "secret", text)
         if self._known:
             text = self._replace(_TOKEN_LIKE, "secret", text, self._if_known)
@@ -138,7 +154,17 @@ class Scrubber:
             text = f"{text[:start]}[iban]{text[end:]}"
             self.taken["iban"] += 1
         for pattern in _PHONES:
-            text = self._replace(pattern, "phone", text, _phone)
+            text = self._phones(pattern, text)
+        return text
+
+    def _phones(self, pattern: re.Pattern[str], text: str) -> str:
+        flat = text if text.isascii() else text.translate(_TYPESET)
+        if flat == text:
+            return self._replace(pattern, "phone", text, _phone)
+        for match in reversed(list(pattern.finditer(flat))):
+            if _phone(match) != match[0]:
+                text = f"{text[: match.start()]}[phone]{text[match.end() :]}"
+                self.taken["phone"] += 1
         return text
 
     def _replace(

@@ -21,6 +21,7 @@ import orjson
 from refstack.common.logs import get_logger
 from refstack.logship.lines import apart, written_at
 from refstack.logship.measures import Measures
+from refstack.logship.packing import packed
 from refstack.logship.push import Client, Rejected, Stream, Unavailable
 from refstack.logship.routes import TENANTS, destination
 from refstack.logship.scrub import Scrubber
@@ -131,13 +132,14 @@ class Shipper:
             raw, end = tail.read()
             if end == tail.place.offset:
                 continue
-            lines, last = self._clean(raw, tail.place.last_at)
+            role = dict(where.labels)["role"]
+            lines, last = self._clean(raw, tail.place.last_at, role)
             if lines:
                 batch.streams.append((where.labels, lines))
             batch.places.append((tail, end, last))
         return batch if batch.places else None
 
-    def _clean(self, raw: list[RawLine], last: int) -> tuple[list[tuple[int, str]], int]:
+    def _clean(self, raw: list[RawLine], last: int, role: str) -> tuple[list[tuple[int, str]], int]:
         year = datetime.now(UTC).year
         found = []
         for line in raw:
@@ -149,7 +151,7 @@ class Shipper:
             except Exception as error:
                 get_logger().error("line_withheld", exc_info=error)
                 text = WITHHELD
-            found.append((last, text))
+            found.append((last, packed(text, last, role)))
         return found, last
 
     def _push(self, tenant: str, lane: _Lane) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 
 import psycopg
 
@@ -18,6 +20,7 @@ from harness.drivers.base import Stack
 from harness.drivers.gateway_http import GatewayClient
 
 QUESTIONS = 3
+LATELY_S = 60.0
 
 
 def _ask(gateway: GatewayClient, count: int) -> list[str]:
@@ -127,4 +130,66 @@ def test_the_stores_have_tenants_of_their_own(
         status == 401,
         expected=401,
         actual=status,
+    )
+
+
+def _all_told(ids: list[str], role: str, lines: list[LogLine]) -> bool:
+    return not _missing(lines, ids, role)
+
+
+WORDS = ("ts", "level", "event", "service")
+BY_PRODUCTS = {"service": ("caller", "logger"), "event": ("msg",)}
+"""What a product that writes JSON of its own calls these."""
+
+
+def _unstructured(line: LogLine) -> str:
+    """What a line lacks to be found by its time, level, event and service; empty for nothing."""
+    try:
+        held = json.loads(line.text)
+    except ValueError:
+        return "no JSON"
+    if not isinstance(held, dict):
+        return "no object"
+    lacks = [w for w in WORDS if not any(held.get(n) for n in (w, *BY_PRODUCTS.get(w, ())))]
+    return f"without {', '.join(lacks)}" if lacks else ""
+
+
+@conformance("logs/routing", since="0.2")
+@needs("read", "write", roles=["edge", "rerank", "vectordb", "metadata", "logs"])
+def test_every_role_logs_structured(
+    stack: Stack,
+    log_store: LogStore,
+    new_tenant: Callable[..., Tenant],
+    connect: Connect,
+    evidence: Evidence,
+) -> None:
+    """Every line of every role MUST be stored as one JSON object that says when, how bad, what and
+    who, also where the role itself writes plain text."""
+    since = time.time() - LATELY_S
+    ids = _ask(connect(new_tenant("routed", ("work",)).token), QUESTIONS)
+    stranger = f"stranger_{secrets.token_hex(6)}"
+    _fail_to_log_in(stack, stranger)
+    for tenant, marks, role in (
+        (RAG, ids, "rerank"),
+        (STORE_TENANTS["metadata"], [stranger], "metadata"),
+    ):
+        log_store.wait_for(tenant, since, partial(_all_told, marks, role))
+    lines = [line for tenant in TENANTS for line in log_store.lines(tenant, since)]
+    roles = {line.labels.get("role", "") for line in lines}
+    evidence.require(
+        "those that took part have logged",
+        roles >= {"gateway", "rerank", "vectordb", "metadata", "edge"},
+        expected="gateway, rerank, vectordb, metadata and edge",
+        actual=sorted(roles),
+    )
+    wrong = {
+        line.labels.get("role"): f"{lacks}: {line.text[:200]}"
+        for line in lines
+        if (lacks := _unstructured(line))
+    }
+    evidence.require(
+        f"each of {len(lines)} lines of {len(roles)} roles is structured",
+        not wrong,
+        expected=f"a JSON object with {', '.join(WORDS)}",
+        actual=wrong or "each is",
     )

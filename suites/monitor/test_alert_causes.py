@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import minio
 import pytest
+from qdrant_client import QdrantClient
 
 from fixtures.alert_lapses import (
     busy_gpu,
@@ -24,15 +25,20 @@ from fixtures.alert_life import (
     expect_delivered,
     expect_resolved,
     expect_silent,
+    expect_waited,
     members,
     settle,
 )
 from fixtures.alerts import AlertWatch
 from fixtures.faults import Inject
+from fixtures.many_points import grown_store
+from fixtures.rules import Rules
+from fixtures.stores import ALIAS
 from fixtures.tenants import Connect, Tenant
 from harness import conformance, needs
 from harness.core.errors import NotAllowed
 from harness.core.evidence import Evidence
+from harness.core.run import Run
 from harness.drivers.base import Restart, Stack, Volume
 
 SLOW_CAUSES = {
@@ -40,6 +46,7 @@ SLOW_CAUSES = {
     "RAG_Certificate_Expiring": "a certificate is valid for 20 more days",
     "RAG_Backup_Verification_Too_Old": "no backup of the metadata store was tried for 9 days",
     "RAG_GPU_Busy": "the GPU is 95 % busy",
+    "RAG_Points_Above_15M": "a stand-in says that the collection has 15 million points",
     "RAG_Queue_Growing": "points that must go are listed faster than they can be removed",
     "RAG_Role_Not_Watched": "the log shipper is in no scrape configuration any more",
     "RAG_Error_Budget_Burn_Fast": "every query fails for a minute",
@@ -74,8 +81,11 @@ def test_alerts_that_wait_long_come_and_go_too(
     faults: Inject,
     watch_alert: Callable[..., AlertWatch],
     objectstore: minio.Minio,
+    vectordb: QdrantClient,
     new_tenant: Callable[..., Tenant],
     connect: Connect,
+    rules: Rules,
+    run: Run,
     evidence: Evidence,
 ) -> None:
     """Alerts on what grows old, fills up or is forgotten MUST be delivered once their cause is
@@ -88,11 +98,16 @@ def test_alerts_that_wait_long_come_and_go_too(
     traffic = Traffic(lambda: int(gateway.query("something", persona="work").status))
     database = stack.credentials("metadata")["admin_dsn"]
     year = timedelta(days=365)
+    aliases = vectordb.get_aliases().aliases
+    collection = next(each.collection_name for each in aliases if each.alias_name == ALIAS)
     with contextlib.ExitStack() as place:
         ending, lasting = (place.enter_context(tls_server(year)) for _ in range(2))
+        store = stack.endpoint("vectordb").url
+        grown = place.enter_context(grown_store(store))
         served = f"ending=127.0.0.1:{ending.port},lasting=127.0.0.1:{lasting.port}"
+        watched = {"EXPORTER_CERTIFICATES": served, "EXPORTER_VECTORDB_URL": grown.url}
         bucket = place.enter_context(
-            watched_bucket(stack, objectstore, {"EXPORTER_CERTIFICATES": served})
+            watched_bucket(stack, objectstore, watched, {"EXPORTER_VECTORDB_URL": store})
         )
         traffic.start()
         place.callback(traffic.stop)
@@ -106,16 +121,19 @@ def test_alerts_that_wait_long_come_and_go_too(
             ending.show(timedelta(days=20))
             causes.callback(ending.show, year)
             causes.enter_context(busy_gpu(stack, 95.0))
+            causes.enter_context(grown.grown(collection, 15_000_000))
             causes.enter_context(unwatched(stack, "logship"))
             causes.enter_context(faults("down", link="gateway-vectordb"))
             causes.enter_context(stuck_queue(database))
             expect_delivered(evidence, watches, SLOW_CAUSES, began, COMES_S)
+            expect_waited(stack, evidence, rules.waits(SLOW_CAUSES, run.time_scale), began)
             for alert, label, guilty in (
                 ("RAG_Key_Too_Old", "key", "forgotten"),
                 ("RAG_Certificate_Expiring", "name", "ending"),
                 ("RAG_Backup_Verification_Too_Old", "store", "metadata"),
                 ("RAG_Role_Not_Watched", "job", "logship"),
                 ("RAG_Queue_Growing", "queue", "vector-cleanup"),
+                ("RAG_Points_Above_15M", "collection", collection),
             ):
                 named = members(stack, began, alert, label)
                 evidence.require(

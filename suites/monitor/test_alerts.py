@@ -23,6 +23,7 @@ from fixtures.alert_life import (
     expect_delivered,
     expect_resolved,
     expect_silent,
+    expect_waited,
     fires,
     members,
     notices,
@@ -78,11 +79,13 @@ def test_alerts_come_with_their_cause_and_go_with_it(
     vectordb: QdrantClient,
     new_tenant: Callable[..., Tenant],
     connect: Connect,
+    rules: Rules,
+    run: Run,
     evidence: Evidence,
 ) -> None:
-    """Each alert MUST go from inactive over firing to delivered once its cause is there, once and
-    grouped, also across a restart of Prometheus, and be resolved with it; without the cause it
-    MUST stay silent."""
+    """Each alert MUST go from inactive over pending and firing to delivered once its cause is
+    there, once and grouped, also across a restart of Prometheus, and be resolved with it; without
+    the cause it MUST stay silent."""
     if not isinstance(stack, Volume) or not isinstance(stack, Restart):
         raise NotAllowed("The target gives no way to restart Prometheus and to leave a report.")
     gateway = connect(new_tenant("watchful", ("work",)).token, timeout=10.0)
@@ -109,6 +112,7 @@ def test_alerts_come_with_their_cause_and_go_with_it(
                 causes.enter_context(faults("failing-archive"))
                 causes.enter_context(faults("down", link="gateway-vectordb"))
                 expect_delivered(evidence, watches, CAUSES, began, COMES_S)
+                expect_waited(stack, evidence, rules.waits(CAUSES, run.time_scale), began)
                 _expect_told_once(stack, evidence, began)
                 stack.restart("metrics")
                 for name, watch in watches.items():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fixtures.rules import Rules, changed, rules_of
+from fixtures.rule_mutants import EQUIVALENT, WAYS
+from fixtures.rules import Rules, changed, changed_record, rules_of
 from harness import conformance
 from harness.core.evidence import Evidence
 
@@ -111,7 +112,8 @@ def test_every_rule_fires_when_it_must_by_its_unit_tests(rules: Rules, evidence:
         rule["expr"] = f"({rule['expr']}) and on () (vector(1) == 0)"
 
     dead = {name: changed(text, never) for name, text in rules.texts.items()}
-    complaints = rules.unit_test(texts=dead).text
+    telling = [name for name, text in rules.tests.items() if "alert_rule_test" in text]
+    complaints = rules.unit_test(*telling, texts=dead).text if telling else ""
     alerts = [rule["alert"] for rule in rules.all() if "alert" in rule]
     untested = [
         name
@@ -124,6 +126,44 @@ def test_every_rule_fires_when_it_must_by_its_unit_tests(rules: Rules, evidence:
         expected="a complaint about each alert once none can fire",
         actual=f"nobody would notice: {', '.join(untested)}" if untested else "all noticed",
     )
+
+
+@conformance("monitor/alert-delivered", since="0.2", profiles=("full",))
+def test_unit_tests_notice_a_rule_that_is_a_little_wrong(rules: Rules, evidence: Evidence) -> None:
+    """The unit tests MUST fail for every alert that waits, compares, aggregates or looks back a
+    little differently, so that it is known to fire at its edge and not just beyond or below."""
+    for way, change in WAYS.items():
+        wrong: set[str] = set()
+
+        def spoil(rule: dict[str, Any], change: Any = change, wrong: set[str] = wrong) -> None:
+            before = repr(rule)
+            change(rule)
+            if repr(rule) != before:
+                wrong.add(rule["alert"])
+
+        texts = {name: changed(text, spoil) for name, text in rules.texts.items()}
+        noticed = rules.unit_test(texts=texts).named
+        missed = wrong - noticed - EQUIVALENT.get(way, set())
+        evidence.require(
+            f"{way}: noticed of each of {len(wrong)} alerts",
+            not missed,
+            expected="a failing unit test each",
+            actual=f"nobody would notice: {', '.join(sorted(missed))}" if missed else "noticed",
+        )
+    for name in (rule["record"] for rule in rules.all() if "record" in rule):
+        for factor in (2, 0.5):
+            text = rules.texts["availability.yml"]
+            wrong_text = changed_record(text, name, factor)
+            told = rules.unit_test(*BURN_TESTS, texts={"availability.yml": wrong_text})
+            evidence.require(
+                f"{name} over a window {factor:g} times as long is noticed",
+                not told.ok,
+                expected="FAILED",
+                actual="SUCCESS",
+            )
+
+
+BURN_TESTS = ("availability_test.yml", "burn_test.yml", "slow_burn_test.yml")
 
 
 @conformance("monitor/alert-delivered", since="0.2")

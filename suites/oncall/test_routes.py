@@ -14,9 +14,10 @@ import yaml
 from fixtures.oncall import Start
 from fixtures.rules import Rules, program
 from harness import conformance, needs
-from harness.checks.oncall import receivers
+from harness.checks.oncall import receivers, silenced, timings
 from harness.core.evidence import Evidence
 from harness.drivers.embedded.metrics import alertmanager_config
+from harness.drivers.embedded.rules import milliseconds
 
 BERLIN = ZoneInfo("Europe/Berlin")
 PAGE = {"severity": "page"}
@@ -101,6 +102,74 @@ def test_every_hour_has_one_owner(rules: Rules, evidence: Evidence) -> None:
             expected=sorted(due),
             actual=told,
         )
+
+
+@conformance("oncall/escalation-order", since="0.2")
+def test_nothing_makes_a_page_late_or_mute(rules: Rules, evidence: Evidence) -> None:
+    """As shipped, with no wait shortened, a page MUST reach the chat and lost data the datacentre
+    within half a minute and a phone after five, again while it lasts, be muted by no other alert,
+    and every rung MUST lead to somebody else."""
+    config = shipped()
+    labels = {**PAGE, "impact": "data-loss"}
+    waits = timings(config, labels, "group_wait")
+    for receiver, (least, most) in {
+        "chat": (0, 30),
+        "datacentre": (0, 30),
+        **dict.fromkeys(PHONES, (4 * 60, 6 * 60)),
+    }.items():
+        found = [milliseconds(each) / 1000 for each in waits.get(receiver, [])]
+        evidence.require(
+            f"{receiver} is told of a page after {least} to {most} s",
+            bool(found) and all(least <= each <= most for each in found),
+            expected=f"{least} to {most} s",
+            actual=found or "never",
+        )
+    for name, most_minutes in (("group_interval", 5), ("repeat_interval", 240)):
+        slow = {
+            receiver: each
+            for receiver, durations in timings(config, labels, name).items()
+            for each in durations
+            if milliseconds(each) > most_minutes * 60_000
+        }
+        evidence.require(
+            f"news of a page, and the page itself, come again in time ({name})",
+            not slow,
+            expected=f"at most {most_minutes} minutes",
+            actual=slow or "in time",
+        )
+    alerts = {
+        rule["alert"]: {"alertname": rule["alert"], **rule["labels"]}
+        for rule in rules.all()
+        if "alert" in rule
+    }
+    muted = sorted(
+        f"{target} while {source} fires"
+        for source, other in alerts.items()
+        for target, held in alerts.items()
+        if source != target and held["severity"] != "ticket" and silenced(config, other, held)
+    )
+    evidence.require(
+        "no other alert mutes a page", not muted, expected="none", actual=muted[:6] or "none"
+    )
+    places: dict[str, list[str]] = {}
+    for each in config["receivers"]:
+        ways = {kind: held for kind, held in each.items() if kind.endswith("_configs") and held}
+        evidence.require(
+            f"{each['name']} is told of the end too, and there is a way to it",
+            bool(ways) and all(way.get("send_resolved") for held in ways.values() for way in held),
+            expected="send_resolved: true",
+            actual=each,
+        )
+        for held in ways.values():
+            for way in held:
+                places.setdefault(str(way.get("url", way)), []).append(each["name"])
+    shared = {place: names for place, names in places.items() if len(names) > 1}
+    evidence.require(
+        "each rung of the ladder leads to somebody else",
+        not shared,
+        expected="no two receivers at one place",
+        actual=shared or "each at its own",
+    )
 
 
 @conformance("oncall/route-by-hours", since="0.2")

@@ -58,6 +58,8 @@ def test_what_is_no_query_is_a_problem(known: dict[str, Series]) -> None:
         'sum(rate(rag_requests_total{status=~"5.."}[5m])) / sum(rate(rag_requests_total[5m]))',
         "histogram_quantile(0.95, sum(rate(rag_latency_seconds_bucket[5m])) by (le)) > 0.25",
         "deriv(rag_queue[30m]) > 0",
+        'rag_queue{queue=~"clean.*"}',
+        'rate(rag_requests_total{status="503"}[5m])',
         "max by (job, instance) (up) == 0",
         "rag:ratio > 0.05",
         "max by (anything) (rag_unmeasured)",
@@ -85,6 +87,8 @@ def test_what_is_exported_can_be_read(query: str, known: dict[str, Series]) -> N
             "drops its label le",
         ),
         ('rag_queue{job="rerank"}', "of the job rerank, which exports none"),
+        ('rag_queue{queue="clean-up"}', "of which there is only cleanup"),
+        ('max(rag_queue{queue=~"ingest|outbox"}) > 0', "of which there is only cleanup"),
     ],
 )
 def test_what_is_not_there_is_named(query: str, told: str, known: dict[str, Series]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +47,8 @@ def stored(store: Service, process: str) -> list[str]:
         f"{store.url}/loki/api/v1/query_range", params=given, headers={"X-Scope-OrgID": "rag"}
     )
     rows = [row for stream in answer.json()["data"]["result"] for row in stream["values"]]
-    return [line for _, line in sorted(rows, key=lambda row: int(row[0]))]
+    lines = [line for _, line in sorted(rows, key=lambda row: int(row[0]))]
+    return [str(json.loads(line)["event"]) for line in lines]
 
 
 def eventually(look: Callable[[], object], wanted: object) -> None:
