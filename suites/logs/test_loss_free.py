@@ -24,7 +24,7 @@ LEAST = 20
 
 _PACE_S = 0.02
 _LONG_PACE_S = 0.25
-_CATCH_UP_S = 20.0
+_CATCH_UP_S = 60.0
 
 
 class Witness:

@@ -21,7 +21,8 @@ from harness.core.evidence import Evidence
 from harness.drivers.base import LogFiles, Stack
 from harness.drivers.gateway_http import GatewayClient
 
-SETTLE_S = 12.0
+SETTLE_S = 60.0
+"""A bound for busy machines: what is scrubbed comes within a second on an idle one."""
 
 
 @pytest.fixture
@@ -216,7 +217,10 @@ def test_ordinary_text_stays_as_it_was_written(
     written += [_event("request", mark=mark, said=text, port=54321, ms=12.5) for text in ORDINARY]
     _write(careless, written)
     lines = log_store.wait_for(
-        RAG, since, lambda found: sum(mark in line.text for line in found) >= len(written)
+        RAG,
+        since,
+        lambda found: sum(mark in line.text for line in found) >= len(written),
+        timeout_s=SETTLE_S,
     )
     stored = [_as_written(line) for line in lines if mark in line.text]
     changed = [line for line in written if line not in stored]
