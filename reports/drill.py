@@ -12,7 +12,7 @@ from harness.core.history import HISTORY_FILE, read_history
 from harness.core.verdicts import Verdict
 from reports.judgement import Judgement
 from reports.model import Case, parse_verdict
-from reports.wording import duration, many
+from reports.wording import duration, many, value_text
 
 DONE, FAILED, CARRIED, CUT_OFF, NOT_REACHED = "done", "failed", "carried", "cut off", "not reached"
 
@@ -42,6 +42,11 @@ class Step:
         if self.state == NOT_REACHED:
             return Verdict.SKIP
         return Verdict.FAIL if self.state == FAILED else Verdict.ERROR
+
+    @property
+    def told(self) -> str:
+        """What it found, in words: each thing with its value."""
+        return "; ".join(f"{name} {value_text(value, 1000)}" for name, value in self.detail.items())
 
     @property
     def late(self) -> bool:

@@ -6,7 +6,7 @@ from harness.core.verdicts import Verdict
 from reports.drill import CARRIED, Drill, Step
 from reports.html import environment
 from reports.markdown import MARKS, code, escape
-from reports.wording import duration, many, quantity, quantity_beside, utc, value_text
+from reports.wording import duration, many, quantity, quantity_beside, shorten, utc, value_text
 
 SIGNERS = ("Operator of the drill", "Service owner", "Witness or auditor")
 
@@ -129,7 +129,7 @@ def _steps(drill: Drill) -> list[str]:
         lines.append(
             f"| {MARKS[step.verdict]} {step.state}{', too slow' if step.late else ''} | "
             f"{escape(step.title)} | {escape(began)} | {escape(took)} | {escape(allowed)} | "
-            f"{escape(value_text(step.detail, 300)) if step.detail else ''} |"
+            f"{escape(shorten(step.told, 500), 1200)} |"
         )
     return [*lines, ""]
 

@@ -105,6 +105,12 @@ def test_a_step_that_was_done_and_found_a_difference_does_not_pass() -> None:
     assert verdict(**{"not shown": 1}) is Verdict.INCONCLUSIVE
 
 
+def test_what_a_step_found_is_told_in_words() -> None:
+    found = {"find": "0.13 s", "lost": ["a", "b"], "points": 7}
+    assert Step("restore", "Restore", detail=found).told == "find 0.13 s; lost a, b; points 7"
+    assert Step("restore", "Restore").told == ""
+
+
 def test_an_objective_is_held_by_what_cannot_be_ruled_out(tmp_path: Path) -> None:
     found = read(drill(tmp_path / "run"))
     point = next(o for o in found.objectives if "recovery point" in o.measure.name)
