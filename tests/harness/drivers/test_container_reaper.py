@@ -32,7 +32,9 @@ pytestmark = pytest.mark.slow
 
 ROUNDS = int(os.environ.get("RAGDRILL_SOAK", "3"))
 LONGEST_BOOT_S = 12.0
-LIMIT_S = 60.0
+EARLY = 0.2
+"""The share of the kills that may come before there is any container."""
+LIMIT_S = 120.0
 
 # Makes a network and a volume of a run, and a process of another one's, then waits to be killed.
 LITTLE_RUN = """
@@ -143,7 +145,22 @@ def test_a_reaper_is_let_go_at_the_end(run_id: str, tmp_path: Path) -> None:
     assert reaper.pid is None and not Path(f"/proc/{pid}").exists()
 
 
-@pytest.mark.timeout(LIMIT_S * 4)
+def at_some_moment(
+    engine: docker.DockerClient, run_id: str, process: subprocess.Popen[str]
+) -> float:
+    """Return, after so many seconds, at a moment of the boot that nobody chose."""
+    began = time.monotonic()
+    if random.random() > EARLY:
+        # However slow the machine is, most kills hit a run that has something to leave behind.
+        while not find(engine, run_id).containers and process.poll() is None:
+            assert time.monotonic() < began + LIMIT_S, "it makes no container"
+            time.sleep(0.05)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(random.uniform(0.0, LONGEST_BOOT_S))
+    return time.monotonic() - began
+
+
+@pytest.mark.timeout(LIMIT_S * 5)
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_nothing_is_left_of_a_stack_killed_at_any_moment(
     engine: docker.DockerClient, number: int, tmp_path: Path
@@ -154,12 +171,12 @@ def test_nothing_is_left_of_a_stack_killed_at_any_moment(
         pytest.skip(why)
     run_id = new_run_id()
     process = lab.owner(run_id, tmp_path)
-    moment = random.uniform(0.5, LONGEST_BOOT_S)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(moment)
-    seen = len(find(engine, run_id).containers)
-    process.send_signal(signal.SIGKILL)
-    process.wait(30)
+    try:
+        moment = at_some_moment(engine, run_id, process)
+        seen = len(find(engine, run_id).containers)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
     began = time.monotonic()
     deadline = began + LIMIT_S
     while (left := lab.left(run_id, tmp_path)) and time.monotonic() < deadline:
