@@ -76,7 +76,10 @@ def target_doctor(path: Path) -> int:
     controlled = ", ".join(target.control) or "no [control.<role>] given"
     console.print(f"capabilities  {', '.join(able) or 'none'} ({controlled})", markup=False)
     _print_api(console, stack.gateway_api)
-    problem = _challenge(stack, target)
+    production = _production(target)
+    if production:
+        console.print(f"production    {production}", markup=False)
+    problem = "not asked" if production else _challenge(stack, target)
     console.print(f"challenge     {problem or 'answered'}", markup=False)
     if challenge.harm(target) and problem:
         broken += 1
@@ -134,6 +137,15 @@ def _print_api(console: Console, api: GatewayApi) -> None:
     for feature, what in FEATURES.items():
         if reason := api.missing(feature):
             console.print(f"  lacks       {feature} ({what}): {reason}", markup=False)
+
+
+def _production(target: TargetFile) -> str:
+    """What of the file says production, where it allows what production is never done."""
+    try:
+        challenge.refuse_production(target)
+    except UsageError as error:
+        return f"{error.actual}: refused. Next: {error.next_step}"
+    return ""
 
 
 def _challenge(stack: AttachedStack, target: TargetFile) -> str:

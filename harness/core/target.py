@@ -7,6 +7,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -117,6 +118,22 @@ class ComposeSection(_Strict):
     rollout: RolloutSection | None = None
 
 
+def _wrong_address(role: str, url: str) -> str:
+    """What is wrong with a role's url; empty where nothing is. Never tells a password."""
+    schemes = ("postgresql", "postgres") if role == "metadata" else ("http", "https")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        return f"url is no address: {str(error)[0].lower()}{str(error)[1:]}"
+    if parts.password is not None:
+        return "url holds a password; take it out and name its variable: api_key_env"
+    if parts.scheme not in schemes or not parts.hostname:
+        example = f"{schemes[0]}://{'user@' if role == 'metadata' else ''}host:port"
+        return f"url has to be like {example} (it is {url!r})"
+    return ""
+
+
 class TargetFile(_Strict):
     """A whole target file (design: "Target file")."""
 
@@ -138,6 +155,8 @@ class TargetFile(_Strict):
                     raise ValueError(
                         f"roles.{role}: the driver {self.target.driver!r} needs its {name}"
                     )
+            if section.url and (wrong := _wrong_address(role, section.url)):
+                raise ValueError(f"roles.{role}: {wrong}")
             if getattr(section, refused):
                 raise ValueError(
                     f"roles.{role}: {refused} is nothing to the driver {self.target.driver!r}; "
@@ -269,6 +288,8 @@ def _explain(error: ValidationError) -> str:
             lines.append("  " + problem["msg"].removeprefix("Value error, "))
             continue
         line = f"  {where}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+        # What is a tuple here is a list there.
+        line = line.replace("a valid tuple", 'a list, like ["..."]')
         if problem["type"] == "extra_forbidden":
             models = _KNOWN.get(len(problem["loc"]) - 1, ())
             known = sorted({name for model in models for name in model.model_fields})

@@ -11,7 +11,9 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import httpx
+import minio
 import psycopg
+from urllib3.exceptions import HTTPError
 
 from harness.core.errors import NotAllowed, TargetError, UsageError
 from harness.core.gateway_api import GatewayApi
@@ -203,6 +205,8 @@ class AttachedStack:
         """Whether the role has a credential of ours that :meth:`problem` shows it."""
         if role == "metadata":
             return self._target.secret(role, "api_key") is not None
+        if role == "objectstore":
+            return self._target.secret(role, "access_key") is not None
         section = self._target.roles.get(role)
         if section is not None and section.health:
             # A path of the operator's choice may well be open to everybody.
@@ -215,7 +219,7 @@ class AttachedStack:
             dsn = self._target.roles[role].url if anonymous else self.credentials(role)["admin_dsn"]
             try:
                 psycopg.connect(dsn, connect_timeout=5).close()
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
                 return str(error).strip()
             return ""
         if role in ("gateway", "edge") and self.gateway_api.spec:
@@ -235,10 +239,26 @@ class AttachedStack:
         except httpx.HTTPError as error:
             return f"{type(error).__name__}: {error}"
         if role == "objectstore":
-            return ""
+            return self._bucket_problem(anonymous)
         if response.status_code in (401, 403):
             return f"{response.status_code} for {path}: the credential is missing or wrong"
         return "" if response.status_code < 400 else f"{response.status_code} for {path}"
+
+    def _bucket_problem(self, anonymous: bool) -> str:
+        """Why the bucket can't be had with the keys, or without; where none are given, all is well
+        with whatever answers."""
+        given = self.credentials("objectstore")
+        bucket = given.get("bucket")
+        try:
+            if not bucket or "access_key" not in given:
+                httpx.get(self.endpoint("objectstore").url, timeout=_PROBE_S, trust_env=False)
+                return ""
+            there = challenge.bucket_client(self, anonymous=anonymous).bucket_exists(bucket)
+        except minio.S3Error as error:
+            return f"{error.code} for the bucket {bucket}: the keys are missing or wrong"
+        except (minio.error.MinioException, HTTPError, httpx.HTTPError, ValueError) as error:
+            return f"{type(error).__name__}: {error}".strip()
+        return "" if there else f"there is no bucket {bucket}"
 
     def _key(self, role: str) -> str:
         return self.credentials(role).get("service_key" if role == "auth" else "api_key", "")

@@ -245,16 +245,10 @@ def _metadata(stack: Stack, role: str, token: str) -> str:
 
 
 def _objectstore(stack: Stack, role: str, token: str) -> str:
-    endpoint, given = stack.endpoint(role), stack.credentials(role)
+    given = stack.credentials(role)
     if not given.get("bucket"):
         return f"roles.{role} names no bucket"
-    client = minio.Minio(
-        quote(endpoint.url.partition("//")[2], safe=":/"),
-        given.get("access_key"),
-        given.get("secret_key"),
-        secure=endpoint.url.startswith("https:"),
-        http_client=PoolManager(timeout=Timeout(_PATIENCE_S), retries=Retry(0)),
-    )
+    client = bucket_client(stack)
     try:
         answer = client.get_object(given["bucket"], OBJECT)
     except minio.S3Error as error:
@@ -264,6 +258,23 @@ def _objectstore(stack: Stack, role: str, token: str) -> str:
     finally:
         answer.close()
     return "" if said == token else f"{OBJECT} holds another token"
+
+
+def bucket_client(stack: Stack, *, anonymous: bool = False) -> minio.Minio:
+    """A client of the target's object store with little patience, and with its keys or without.
+
+    Raises:
+        ValueError: its address is none.
+    """
+    endpoint = stack.endpoint("objectstore")
+    given = {} if anonymous else stack.credentials("objectstore")
+    return minio.Minio(
+        quote(endpoint.url.partition("//")[2], safe=":/"),
+        given.get("access_key"),
+        given.get("secret_key"),
+        secure=endpoint.url.startswith("https:"),
+        http_client=PoolManager(timeout=Timeout(_PATIENCE_S), retries=Retry(0)),
+    )
 
 
 def _web(stack: Stack, role: str, token: str) -> str:

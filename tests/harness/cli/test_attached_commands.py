@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.cli import attached
 from harness.cli.main import main
 
 KEY = "a-key-of-the-store"
@@ -74,6 +76,65 @@ def test_doctor_ends_with_two_for_a_wrong_key(
     monkeypatch.setenv("STORE_KEY", "another")
     assert main(["doctor", "--target", str(file)]) == 2
     assert "credential is missing or wrong" in capsys.readouterr().out
+
+
+def test_doctor_refuses_production_where_it_may_be_harmed(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attached, "collect", list)
+    text = file.read_text().replace('"staging"', '"shop-prod"')
+    file.write_text(text)
+    assert main(["doctor", "--target", str(file)]) == 0, "production may be read"
+    assert "\nproduction" not in capsys.readouterr().out
+    file.write_text(text.replace("driver", 'allow = ["read", "restart"]\ndriver'))
+    assert main(["doctor", "--target", str(file)]) == 2
+    told = capsys.readouterr().out
+    assert "by the name 'shop-prod': refused" in told and "challenge     not asked" in told
+
+
+def test_doctor_tries_the_keys_of_the_bucket(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something that answers is not yet something that lets us in."""
+    monkeypatch.setattr(attached, "collect", list)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bucket) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        file.write_text(
+            file.read_text() + f'[roles.objectstore]\nurl = "http://127.0.0.1:{server.server_port}"'
+            '\naccess_key_env = "S3_ID"\nsecret_key_env = "S3_KEY"\nbucket = "backups"\n'
+        )
+        monkeypatch.setenv("S3_KEY", "a-secret-of-the-bucket")
+        for given, code, told in (
+            ("known", 0, r"objectstore +\S+ +yes +refused"),
+            ("stranger", 2, "the keys are missing or wrong"),
+        ):
+            monkeypatch.setenv("S3_ID", given)
+            assert main(["doctor", "--target", str(file)]) == code
+            assert re.search(told, capsys.readouterr().out)
+        server.shutdown()
+
+
+class Bucket(http.server.BaseHTTPRequestHandler):
+    """An object store that lets one key in; whether a request is well signed it does not look."""
+
+    def do_HEAD(self) -> None:
+        known = "Credential=known/" in self.headers.get("Authorization", "")
+        self.send_response(200 if known else 403)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        """The place of the bucket, which is asked for before the bucket."""
+        known = "Credential=known/" in self.headers.get("Authorization", "")
+        refusal = b"<Error><Code>InvalidAccessKeyId</Code><Message>no</Message></Error>"
+        body = b"<LocationConstraint>us-east-1</LocationConstraint>" if known else refusal
+        self.send_response(200 if known else 403)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def test_challenge_prints_a_token_and_check_asks_for_it(

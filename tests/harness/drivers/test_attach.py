@@ -131,6 +131,24 @@ def test_a_secret_that_is_missing_is_asked_for_before_anything_is_touched(
         attached(run, target(tmp_path, vectordb("http://127.0.0.1:9")))
 
 
+@pytest.mark.parametrize(
+    ("role", "url", "told"),
+    [
+        ("vectordb", "127.0.0.1:6333", "has to be like http://host:port"),
+        ("vectordb", "http://", "has to be like http://host:port"),
+        ("vectordb", "http://x:abc", "url is no address: port"),
+        ("metadata", "http://db:5432/rag", "postgresql://user@host:port"),
+        ("metadata", "postgresql://admin:hunter2@db:5432/rag", "holds a password"),
+    ],
+)
+def test_an_address_that_is_none_is_told_before_anything_is_asked(
+    tmp_path: Path, role: str, url: str, told: str
+) -> None:
+    with pytest.raises(UsageError, match=told) as caught:
+        target(tmp_path, f'[roles.{role}]\nurl = "{url}"\n')
+    assert "hunter2" not in str(caught.value)
+
+
 def test_nothing_to_attach_to_is_said(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Nothing to attach to"):
         attached(run, target(tmp_path, ""))
