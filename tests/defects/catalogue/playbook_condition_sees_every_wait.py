@@ -2,7 +2,7 @@
 
 MODULE = "chaos.playbooks.looking"
 CATCHES = "playbook/latency::no_step_is_called_for_where_none_helps"
-REASON = "slow metadata store, the step embed-fallback is not called for"
+REASON = "the step embed-fallback is not called for"
 
 
 def patch(module):
