@@ -1,20 +1,20 @@
-"""Who asks is kept in one place for the whole process, so requests at a time get mixed up."""
+"""Who asks is kept in one place for the whole process while the question is embedded, so requests
+that are under way at a time get mixed up."""
 
-import asyncio
-
-MODULE = "refstack.gateway.routes"
-CATCHES = "isolation/query::a_request_cannot_widen_itself[plain]"
+MODULE = "refstack.gateway.retrieval"
+CATCHES = "isolation/query::a_request_cannot_widen_itself[header]"
 REASON = "nothing foreign"
 
 
 def patch(module):
     latest = []
-    original = module.Api._query
+    answer, candidates = module.Retrieval.answer, module.Retrieval._candidates
 
-    async def mixed(self, request, identity, deadline):
+    async def noting(self, identity, *rest, **more):
         latest[:] = [identity]
-        await request.body()
-        await asyncio.sleep(0)
-        return await original(self, request, latest[0], deadline)
+        return await answer(self, identity, *rest, **more)
 
-    module.Api._query = mixed
+    async def of_the_latest(self, _identity, *rest):
+        return await candidates(self, latest[0], *rest)
+
+    module.Retrieval.answer, module.Retrieval._candidates = noting, of_the_latest
