@@ -5,7 +5,7 @@ import json
 
 MODULE = "refstack.gateway.routes"
 CATCHES = "isolation/query::a_persona_that_looks_like_another_is_not_it"
-REASON = "nothing foreign|refus"
+REASON = "personas like another: nothing of it"
 
 
 def patch(module):
