@@ -149,6 +149,11 @@ class ComposeStack(ContainerStack):
             return Endpoint(role, direct.url, direct.host, direct.port)
         return super().endpoint(role)
 
+    def ready(self, role: str, timeout_s: float = 30.0) -> None:
+        """Return once the role would serve; without an edge the gateway serves as one."""
+        bare = role == "edge" and "edge" not in self.state.roles
+        super().ready("gateway" if bare else role, timeout_s)
+
     def links(self) -> tuple[Link, ...]:
         return links_of(cast(ComposeState, self.state))
 
