@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,11 +20,12 @@ from pathlib import Path
 import orjson
 
 from refstack.common.logs import get_logger
+from refstack.logship.keylines import KeyLines
 from refstack.logship.lines import apart, written_at
 from refstack.logship.measures import Measures
 from refstack.logship.packing import packed
 from refstack.logship.push import Client, Rejected, Stream, Unavailable
-from refstack.logship.routes import TENANTS, destination
+from refstack.logship.routes import TENANTS, Destination, destination
 from refstack.logship.scrub import Scrubber
 from refstack.logship.tail import Place, RawLine, Tail
 
@@ -65,6 +67,7 @@ class Shipper:
         self._client, self._scrubber = client, scrubber
         self._kept = _read_positions(positions)
         self._tails: dict[str, Tail] = {}
+        self._keys: defaultdict[str, KeyLines] = defaultdict(KeyLines)
         self._lanes = {tenant: _Lane() for tenant in TENANTS}
         self._redacted = scrubber.taken.copy()
         self.measures = Measures(self.behind)
@@ -132,14 +135,16 @@ class Shipper:
             raw, end = tail.read()
             if end == tail.place.offset:
                 continue
-            role = dict(where.labels)["role"]
-            lines, last = self._clean(raw, tail.place.last_at, role)
+            lines, last = self._clean(raw, tail.place.last_at, name, where)
             if lines:
                 batch.streams.append((where.labels, lines))
             batch.places.append((tail, end, last))
         return batch if batch.places else None
 
-    def _clean(self, raw: list[RawLine], last: int, role: str) -> tuple[list[tuple[int, str]], int]:
+    def _clean(
+        self, raw: list[RawLine], last: int, name: str, where: Destination
+    ) -> tuple[list[tuple[int, str]], int]:
+        role = dict(where.labels)["role"]
         year = datetime.now(UTC).year
         found = []
         for line in raw:
@@ -147,7 +152,8 @@ class Shipper:
             # One that tells no time belongs right behind the one before it.
             last = last + 1 if at is None else apart(at, line.offset)
             try:
-                text = self._scrubber.line(line.text)
+                inside = self._keys[name].holds(line.text)
+                text = "[secret]" if inside else self._scrubber.line(line.text)
             except Exception as error:
                 get_logger().error("line_withheld", exc_info=error)
                 text = WITHHELD

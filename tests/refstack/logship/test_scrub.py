@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from refstack.logship import iban
+from refstack.logship.keylines import KeyLines
 from refstack.logship.scrub import Scrubber
 
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4eXoxMjM0In0.c2lnbmF0dXJl"
@@ -52,6 +54,14 @@ JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4eXoxMjM0In0.c2lnbmF0dXJl"
         ("password: correcthorse", "password: [secret]"),
         ("embed_api_key: 0123456789abcdef", "embed_api_key: [secret]"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "[secret]"),
+        ("GET /v1?key=0123456789abcdef&alt=json", "GET /v1?key=[secret]&alt=json"),
+        ("GET /o?X-Amz-Signature=0123abcd4567", "GET /o?X-Amz-Signature=[secret]"),
+        ("accessToken=0123456789abcdef", "accessToken=[secret]"),
+        ("PGPASSWORD=hunter2x psql", "PGPASSWORD=[secret] psql"),
+        ("+49\u00a0171\u00a0587\u00a01861", "[phone]"),
+        ("0171\u202f587\u202f1861 rang", "[phone] rang"),
+        ("DE89\u202f3704\u202f0044\u202f0532\u202f0130\u202f00", "[iban]"),
+        ("jürgen.x+rag@bücher.example.museum", "[email]"),
     ],
 )
 def test_what_must_not_be_shipped_is_taken_out(text: str, clean: str) -> None:
@@ -75,6 +85,9 @@ def test_what_must_not_be_shipped_is_taken_out(text: str, clean: str) -> None:
         "1732286067.123 1732286067123456789",
         "ranges 1-2-3 and 100-200-3000, 0.001 0.0025",
         "100%25 of %20 stays as it is",
+        "GET /v1/documents?limit=50&cursor=doc-17&persona=work",
+        "monkey=banana12345 keyboard: layout_de_nodeadkeys",
+        "open 09:30\u201312:00 and pages 100\u2013200, 5\u00a0000 rows",
     ],
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:
@@ -113,6 +126,36 @@ def test_a_key_without_a_shape_is_known_by_its_digest() -> None:
     scrubber = Scrubber([hashlib.sha256(secret.encode()).hexdigest()])
     assert scrubber.text(f"refused {secret}, asked again") == "refused [secret], asked again"
     assert Scrubber().text(secret) == secret
+
+
+def test_a_private_key_of_many_lines_is_known_to_its_end() -> None:
+    log = KeyLines()
+    lines = ["before", "-----BEGIN RSA PRIVATE KEY-----", "MIIEpAIBAAKCAQEA", "Zm9vYmFy==", ""]
+    lines += ["-----END RSA PRIVATE KEY-----", "c2hvcnQ", "after"]
+    assert [log.holds(line) for line in lines] == [
+        *(False, False, True, True, True),
+        *(True, False, False),
+    ]
+
+
+def test_a_key_that_never_ends_does_not_swallow_the_log() -> None:
+    log = KeyLines()
+    assert not log.holds("-----BEGIN PRIVATE KEY-----")
+    assert not log.holds("2026-11-22 19:41:47 UTC LOG:  checkpoint starting")
+    assert not log.holds("word")
+
+
+def test_ordinary_pages_are_left_alone() -> None:
+    """The documents of this repository: prose, tables and commands of the kind that logs quote."""
+    root = Path(__file__).resolve().parents[3]
+    pages = [root / "ARCHITECTURE.md", root / "CONTRIBUTING.md", *sorted(root.glob("docs/*.md"))]
+    lines = [line for page in pages for line in page.read_text().splitlines()]
+    changed = [line for line in lines if Scrubber().text(line) != line]
+    assert len(lines) > 1000
+    # Headers that carry keys, and user@host, are taken for what they look like.
+    like_secrets = ("api-key: ", "Authorization: ", "@")
+    assert not [line for line in changed if not any(word in line for word in like_secrets)]
+    assert len(changed) < len(lines) / 100
 
 
 def test_what_was_taken_out_is_counted_by_kind() -> None:
