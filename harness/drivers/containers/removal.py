@@ -15,6 +15,8 @@ import requests
 from harness.drivers.containers import labels
 
 LIMIT_S = 60.0
+_STUCK_S = 5.0
+"""Docker 20.10 may keep a network for good ("has active endpoints") that no container is in."""
 _QUIET_LOOKS = 3
 _LOOK_S = 0.15
 _AT_ONCE = 8
@@ -52,18 +54,29 @@ def find(client: docker.DockerClient, run_id: str) -> Left:
     )
 
 
-def remove_run(client: docker.DockerClient, run_id: str, limit_s: float = LIMIT_S) -> Left:
+def remove_run(
+    client: docker.DockerClient,
+    run_id: str,
+    limit_s: float = LIMIT_S,
+    *,
+    stuck_s: float = LIMIT_S,
+) -> Left:
     """Remove everything of a run; returns what could not be removed.
 
     What a run that was killed had asked for may still come: nothing counts as gone before it has
-    been looked for in vain a few times.
+    been looked for in vain a few times. Ends after `limit_s` seconds, or when for `stuck_s` seconds
+    the same things would not go.
     """
     deadline = time.monotonic() + limit_s
     quiet = 0
+    seen, changed = Left(), time.monotonic()
     while True:
         left = find(client, run_id)
+        if left != seen:
+            seen, changed = left, time.monotonic()
         quiet = 0 if left else quiet + 1
-        if quiet >= _QUIET_LOOKS or time.monotonic() > deadline:
+        now = time.monotonic()
+        if quiet >= _QUIET_LOOKS or now > deadline or now - changed > stuck_s:
             return left
         if left:
             _remove(client, left)
@@ -101,7 +114,8 @@ def sweep(client: docker.DockerClient) -> tuple[str, ...]:
     """Remove what runs left whose owner is dead; returns their ids. Living ones are not touched."""
     dead = sorted({run for run, dead in _runs(client) if dead} - _living(client))
     for run_id in dead:
-        remove_run(client, run_id)
+        # What will not go now is tried again by the next boot, which must not wait for it.
+        remove_run(client, run_id, stuck_s=_STUCK_S)
     return tuple(dead)
 
 
