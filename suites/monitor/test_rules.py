@@ -163,7 +163,12 @@ def test_unit_tests_notice_a_rule_that_is_a_little_wrong(rules: Rules, evidence:
             )
 
 
-BURN_TESTS = ("availability_test.yml", "burn_test.yml", "slow_burn_test.yml")
+BURN_TESTS = (
+    "availability_test.yml",
+    "burn_test.yml",
+    "slow_burn_test.yml",
+    "steady_burn_test.yml",
+)
 
 
 @conformance("monitor/alert-delivered", since="0.2")
