@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
-from hypothesis.stateful import run_state_machine_as_test
 
-from fixtures.namespace_model import Bench, NamespaceMachine, TimeIsUp, make_actors
+from fixtures.namespace_explore import explore
+from fixtures.namespace_model import Bench, NamespaceMachine, make_actors
 from fixtures.namespace_script import script
 from fixtures.namespace_upheaval import Control, ShakenMachine, play_fixed
 from fixtures.tokens import Forger
@@ -24,9 +24,6 @@ from harness.drivers.gateway_http import AuthClient
 CI_EXAMPLES, FULL_EXAMPLES = 14, 400
 CI_S, FULL_S = 120.0, 90.0
 """Seconds at most. In profile ci the examples are the same every time and end long before that."""
-
-SHORTEN_S = 4.0
-"""For looking for a shorter history that shows the same."""
 
 SHAKEN_S, FULL_SHAKEN_S = 180.0, 180.0
 SHAKEN_SHORTEN_S, FULL_SHAKEN_SHORTEN_S = 12.0, 60.0
@@ -45,26 +42,6 @@ def bench(stack: Stack, auth: AuthClient, forger: Forger) -> Iterator[Bench]:
     made = Bench(stack.endpoint("edge").url, make_actors(auth, forger))
     yield made
     made.close()
-
-
-def explore(
-    machine: type[NamespaceMachine],
-    bench: Bench,
-    chosen: settings,
-    seconds: float,
-    shorten_s: float = SHORTEN_S,
-) -> None:
-    """Run random histories for ``seconds``; what goes wrong is kept in the bench."""
-    bench.until, bench.shorten_s = time.monotonic() + seconds, shorten_s
-    try:
-        run_state_machine_as_test(machine, settings=chosen)
-    except TimeIsUp:
-        pass
-    except BaseException:
-        # Hypothesis calls an example flaky that fails no more once the time for shortening it is
-        # over. What counts is what was seen.
-        if not bench.wrong:
-            raise
 
 
 def judge(evidence: Evidence, run: Run, bench: Bench, least: int) -> None:
