@@ -6,8 +6,10 @@ import json
 import os
 import resource
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from fault_owner import run_of
@@ -18,9 +20,10 @@ from chaos.faults.latency import Latency
 from chaos.faults.pause import PauseRole
 from chaos.faults.toxics import ToxicControl
 from fixtures.faults import FaultNeverLanded, Injector, heal_abandoned
-from fixtures.residue import Residue, difference, fingerprint
+from fixtures.residue import Residue, _processes, difference, fingerprint
 from harness.core.errors import NotAllowed, TargetError
 from harness.core.history import History, read_history
+from harness.drivers.base import ProcessIds
 from harness.drivers.embedded.stack import EmbeddedStack
 
 pytestmark = pytest.mark.slow
@@ -51,6 +54,24 @@ def kinds(directory: Path) -> list[str]:
 
 def test_peace_looks_the_same_twice(fault_stack: EmbeddedStack) -> None:
     assert difference(fingerprint(fault_stack), fingerprint(fault_stack)) == {}
+
+
+def test_a_process_that_ended_and_is_not_reaped_is_no_residue() -> None:
+    class Role:
+        def __init__(self, *pids: int) -> None:
+            self.pids = lambda role: pids
+
+    with subprocess.Popen(["sleep", "60"]) as living, subprocess.Popen(["true"]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        alone, both = (
+            _processes(cast("ProcessIds", Role(*pids)), "vectordb")
+            for pids in ((living.pid,), (living.pid, ended.pid))
+        )
+        gone = _processes(cast("ProcessIds", Role(ended.pid)), "vectordb")
+        living.kill()
+    assert alone["up"]
+    assert alone == both
+    assert not gone["up"]
 
 
 def test_each_thing_that_a_fault_can_leave_is_seen(fault_stack: EmbeddedStack) -> None:
