@@ -20,6 +20,7 @@ pytest_plugins = [
     "fixtures.bucket",
     "fixtures.holdings",
     "fixtures.leaks",
+    "fixtures.published",
     "fixtures.faults",
     "fixtures.load",
     "fixtures.alerts",

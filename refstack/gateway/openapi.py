@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from refstack.common import VERSION
 from refstack.gateway import models
+from refstack.gateway.deprecations import DOCUMENT_IN_THE_SINGULAR
 
 PREFIX = "v1."
 """Every schema of API version 1 is published as `components.schemas["v1.<name>"]`."""
@@ -141,6 +142,13 @@ def _paths() -> dict[str, Any]:
                 "deleteDocument", "Delete a document from both stores.",
                 {"204": {"description": "Gone from both stores."}}, (404,),
             ),
+        },
+        DOCUMENT_IN_THE_SINGULAR.path: {
+            "parameters": [document_id],
+            "get": DOCUMENT_IN_THE_SINGULAR.described(_operation(
+                "getDocumentInTheSingular", "Read a document back, by an older spelling.",
+                _answer(200, "The document.", models.Document), (404,),
+            )),
         },
     }  # fmt: skip
 

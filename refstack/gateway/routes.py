@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,6 +18,7 @@ from refstack.common.problems import Problem
 from refstack.common.responses import JsonResponse, read_body
 from refstack.gateway.catalogue import Catalogue
 from refstack.gateway.deadline import Deadline
+from refstack.gateway.deprecations import DOCUMENT_IN_THE_SINGULAR, Notice
 from refstack.gateway.ingest import Ingest
 from refstack.gateway.metrics import GatewayMetrics
 from refstack.gateway.models import (
@@ -122,6 +124,12 @@ class Api:
             ),
             Route("/v1/documents/{document_id}", self._entered(self._get), methods=["GET"]),
             Route("/v1/documents/{document_id}", self._entered(self._delete), methods=["DELETE"]),
+            Route(
+                DOCUMENT_IN_THE_SINGULAR.path,
+                self._entered(self._get),
+                methods=[DOCUMENT_IN_THE_SINGULAR.method],
+                middleware=[Middleware(Notice, DOCUMENT_IN_THE_SINGULAR)],
+            ),
         ]
 
     def _entered(

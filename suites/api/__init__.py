@@ -1,0 +1,1 @@
+"""What the API promises its clients: schemas, versions, deprecations (guide 12)."""
