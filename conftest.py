@@ -21,6 +21,7 @@ pytest_plugins = [
     "fixtures.holdings",
     "fixtures.leaks",
     "fixtures.published",
+    "fixtures.promotion",
     "fixtures.faults",
     "fixtures.load",
     "fixtures.alerts",

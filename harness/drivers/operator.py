@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.core.errors import TargetError
 from harness.core.run import CHECKOUT
-from harness.drivers.base import Restart, Stack
+from harness.drivers.base import Replace, Restart, Stack
 
 SCRIPT_S = 300.0
 """How long a script may take where nobody says otherwise."""
@@ -40,7 +40,10 @@ TARGET_VARIABLES = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_SESSION_TOKEN"),
     *("GATEWAY_URL", "AUTH_URL", "AUTH_SERVICE_KEY", "PROMETHEUS_URL", "ALERTMANAGER_URL"),
     *("CHAT_WEBHOOK_URL", "PAGER_WEBHOOK_URL", "STOP_WRITERS_CMD", "START_WRITERS_CMD"),
-    *("REINDEX_CMD",),
+    *("REINDEX_CMD", "ROLL_GATEWAY_CMD"),
+    *("GATEWAY_URLS", "JWT_KEYS_FILE", "JWT_KEYS_APPLY_CMD", "JWT_ISSUER", "JWT_AUDIENCE"),
+    *("KEY_REGISTER", "PROVIDER_URL", "PROVIDER_MODEL", "PROVIDER_KEY_FILE", "NEW_PROVIDER_KEY"),
+    *("PROVIDER_KEY_NAME", "PROVIDER_KEY_APPLY_CMD", "PROVIDER_KEY_DROP_CMD"),
 )
 """What names a target: never taken over from whoever runs the harness."""
 
@@ -88,7 +91,7 @@ def target_environment(stack: Stack) -> dict[str, str]:
         found["PROMETHEUS_URL"] = stack.endpoint("metrics").url
     if "alerts" in roles:
         found["ALERTMANAGER_URL"] = stack.endpoint("alerts").url
-    found |= _writers(stack) | _reindex(stack)
+    found |= _writers(stack) | _reindex(stack) | _roll(stack)
     if "pager" in roles:
         found["CHAT_WEBHOOK_URL"] = stack.endpoint("pager").url + "/chat"
         found["PAGER_WEBHOOK_URL"] = stack.endpoint("pager").url + "/solo-ops"
@@ -124,6 +127,14 @@ def _reindex(stack: Stack) -> dict[str, str]:
         "REINDEX_EMBED_API_KEY": stack.credentials("embed")["api_key"],
         "REINDEX_EMBED_MODEL": STABLE_MODEL,
     }
+
+
+def _roll(stack: Stack) -> dict[str, str]:
+    """How the gateway is rolled to other settings."""
+    if not isinstance(stack, Replace) or "gateway" not in stack.roles():
+        return {}
+    roll = [sys.executable, "-m", "harness.drivers.roll"]
+    return {"ROLL_GATEWAY_CMD": shlex.join([*roll, f"--state={stack.scratch / STATE_NAME}"])}
 
 
 def process_environment(target: Mapping[str, str]) -> dict[str, str]:

@@ -111,7 +111,7 @@ class Gateway:
             return keys
 
         store = upstream("vectordb", settings.vectordb, key_header="api-key")
-        vectors = VectorStore(store)
+        vectors = VectorStore(store, settings.search_ef)
         embedder = Embedder(
             provider("embed", settings.embed_local), provider("fallback", settings.embed_fallback)
         )
@@ -182,6 +182,7 @@ def build(env: Environment) -> ASGIApp:
                 embed_model=settings.embed_model,
                 embed_provider=settings.embed_provider,
                 canary=settings.canary is not None,
+                stable_model=settings.models[0],
             ),
             Route("/openapi.json", openapi),
         ],

@@ -2,7 +2,9 @@
 
 `python -m refstack.gateway.reindex` embeds every chunk that PostgreSQL holds, writes its point,
 and removes the points that stand for no chunk. Gateways may go on serving and writing meanwhile.
-With `--check` it changes nothing, says what differs, and ends with status 1 if anything does.
+With `--missing` it embeds only what has no point yet, so that one which was interrupted goes on
+where it was. With `--check` it changes nothing, says what differs, and ends with status 1 if
+anything does.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +28,7 @@ from refstack.gateway.settings import MODEL_DIMENSIONS, collection_of, read_alia
 from refstack.gateway.upstream import UpstreamError
 
 POINTS_PER_PAGE = 1_000
+TOLD_EVERY_S = 2.0
 
 
 class ReindexError(Exception):
@@ -141,10 +145,20 @@ class Reindex:
                 f"the collection {collection} is missing: run refstack.gateway.migrate first"
             )
 
-    def write_all(self) -> int:
-        """Write the point of every chunk; returns how many."""
-        written = 0
-        for chunks in self._documents.pages():
+    def write_all(self, *, missing: bool = False) -> int:
+        """Write the point of every chunk, with `missing` of each that has none; returns how many.
+
+        A chunk's text never changes under its id, so a point that is there is the right one.
+        """
+        there = {point for page in self._pages_of_points() for point in page} if missing else set()
+        written, told = 0, time.monotonic()
+        for page in self._documents.pages():
+            chunks = [chunk for chunk in page if chunk.point_id not in there]
+            if not chunks:
+                continue
+            if time.monotonic() > told + TOLD_EVERY_S:
+                told = time.monotonic()
+                print(f"{self._model}: {written} points written so far", file=sys.stderr)
             body = {"model": self._model, "input": [chunk.text for chunk in chunks]}
             answer = self._embed.call("POST", "/v1/embeddings", body)
             try:
@@ -223,7 +237,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m refstack.gateway.reindex", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--check", action="store_true", help="change nothing, say what differs")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="change nothing, say what differs")
+    what.add_argument("--missing", action="store_true", help="embed only what has no point yet")
     arguments = parser.parse_args(argv)
     env = Environment(os.environ)
     try:
@@ -233,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             connection.execute("SET TimeZone TO 'UTC'")
             job = _job(env, connection, model)
             if not arguments.check:
-                print(f"{model}: {job.write_all()} points written")
+                print(f"{model}: {job.write_all(missing=arguments.missing)} points written")
                 print(f"{model}: {job.remove_orphans()} points removed that stood for no chunk")
                 return 0
             difference = job.difference()

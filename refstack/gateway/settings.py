@@ -46,6 +46,7 @@ class Settings:
     rerank: Endpoint
     rerank_batch: int
     alias: str
+    search_ef: int
     timeout_s: float
     cleanup_s: float
     max_inflight: int
@@ -117,6 +118,7 @@ def read_settings(env: Environment) -> Settings:
         rerank=Endpoint(env.url("GATEWAY_RERANK_URL"), env.optional("GATEWAY_RERANK_API_KEY")),
         rerank_batch=env.integer("GATEWAY_RERANK_BATCH", 32, low=1, high=256),
         alias=read_alias(env),
+        search_ef=env.integer("GATEWAY_SEARCH_EF", 0, low=0, high=4096),
         timeout_s=env.number("GATEWAY_TIMEOUT_S", 10.0, low=0.5, high=120.0),
         cleanup_s=env.number("GATEWAY_CLEANUP_S", 15.0, low=0.2, high=3600.0),
         max_inflight=env.integer("GATEWAY_MAX_INFLIGHT", 128, low=1, high=4096),

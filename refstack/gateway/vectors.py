@@ -59,10 +59,14 @@ def removal_filter(tenant_id: str, point_ids: Iterable[UUID]) -> dict[str, Any]:
 
 
 class VectorStore:
-    """All methods raise `UpstreamError` when the store does not do what was asked."""
+    """All methods raise `UpstreamError` when the store does not do what was asked.
 
-    def __init__(self, upstream: Upstream) -> None:
+    `search_ef` is how many candidates a search of the index keeps; 0 leaves it to the store.
+    """
+
+    def __init__(self, upstream: Upstream, search_ef: int = 0) -> None:
         self._upstream = upstream
+        self._how = {"params": {"hnsw_ef": search_ef}} if search_ef else {}
 
     async def _result(
         self, method: str, path: str, body: Any, deadline: Deadline, timeout_s: float
@@ -113,6 +117,7 @@ class VectorStore:
             "limit": limit,
             "with_payload": ["tenant_id", "persona", "chunk_id"],
             "with_vector": False,
+            **self._how,
         }
         path = f"/collections/{quote(collection)}/points/query"
         result = await self._result("POST", path, body, deadline, READ_TIMEOUT_S)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-SCRIPTS = ("backup_qdrant", "backup_metadata", "verify_backup", "restore_dr", "wal_archive")
+SCRIPTS = (
+    *("backup_qdrant", "backup_metadata", "verify_backup", "restore_dr", "wal_archive"),
+    "promote_model",
+)
 
 
 def main(argv: list[str]) -> int:

@@ -45,7 +45,56 @@ CONTRACT: dict[str, Variable] = {
     "STOP_WRITERS_CMD": Variable("shell command that ends all writing to the stores", ""),
     "START_WRITERS_CMD": Variable("shell command that lets writers go on", ""),
     "REINDEX_CMD": Variable("shell command that makes the vector store agree with metadata", ""),
+    "ROLL_GATEWAY_CMD": Variable(
+        "shell command that rolls the gateway to the settings of its environment, none failing", ""
+    ),
     "POSTGRES_BIN": Variable("directory of PostgreSQL's programs", ""),
+    "BLUE_URL": Variable("address of the blue gateway itself, past nginx", schemes=_HTTP),
+    "GREEN_URL": Variable("address of the green gateway itself, past nginx", schemes=_HTTP),
+    "GATEWAY_START_CMD": Variable("shell command that starts gateway $COLOUR with $RELEASE"),
+    "GATEWAY_STOP_CMD": Variable("shell command that ends gateway $COLOUR in its orderly way"),
+    "GATEWAY_SWITCH_CMD": Variable(
+        "shell command that points nginx's upstream at $COLOUR ($UPSTREAM, host:port) and reloads"
+    ),
+    "GATEWAY_DRAINED_CMD": Variable(
+        "shell command that ends with 0 once nginx sends nothing to $COLOUR any more", ""
+    ),
+    "GATEWAY_READY_PATH": Variable("path that answers 200 when all behind it serves", "/readyz"),
+    "GATEWAY_PROBE_PATH": Variable("path of a query", "/v1/query"),
+    "GATEWAY_PROBE_BODY": Variable("body (JSON) of a query that has an answer"),
+    "GATEWAY_PROBE_TOKEN": Variable("token for that query"),
+    "GATEWAY_PROBE_EXPECT": Variable("words that its answer holds", ""),
+    "ROLLOUT_STATE": Variable("file that remembers what was rolled out (default: below ~)", ""),
+    "STOP_QDRANT_CMD": Variable("shell command that ends the vector store, whichever version"),
+    "START_NEW_QDRANT_CMD": Variable("shell command that starts the new version"),
+    "START_OLD_QDRANT_CMD": Variable("shell command that starts the old version on its volume"),
+    "WIPE_QDRANT_CMD": Variable(
+        "shell command that empties the volume of the old version (while it is stopped)", ""
+    ),
+    "JWT_KEYS_FILE": Variable("file of the auth service's signing keys, a JSON array of JWKs"),
+    "JWT_KEYS_APPLY_CMD": Variable(
+        "shell command that puts them ($GOTRUE_JWT_KEYS) into force, if the service does not watch "
+        "the file",
+        "",
+    ),
+    "JWT_ISSUER": Variable("issuer of the tokens (iss)"),
+    "JWT_AUDIENCE": Variable("audience of the tokens (aud)", "authenticated"),
+    "GATEWAY_URLS": Variable("addresses of all gateways, by commas (default: GATEWAY_URL)", ""),
+    "GATEWAY_KEY_PROBE_PATH": Variable(
+        "path that a token without a tenant may not read", "/v1/documents"
+    ),
+    "KEY_REGISTER": Variable("register of keys that the exporter reads (JSON)"),
+    "PROVIDER_URL": Variable("address of the OpenAI-compatible provider", schemes=_HTTP),
+    "PROVIDER_MODEL": Variable("embedding model of the provider"),
+    "PROVIDER_KEY_FILE": Variable("file of the provider's key in use"),
+    "PROVIDER_KEY_NAME": Variable("name of that key in KEY_REGISTER", "fallback"),
+    "NEW_PROVIDER_KEY": Variable("key that the provider has issued", ""),
+    "PROVIDER_KEY_APPLY_CMD": Variable(
+        "shell command that rolls the gateways over to $PROVIDER_KEY"
+    ),
+    "PROVIDER_KEY_DROP_CMD": Variable(
+        "shell command that has the provider refuse $PROVIDER_KEY_OLD", ""
+    ),
 }
 """Every variable that a script reads. Whoever adds one puts it here."""
 

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from harness.core.errors import TargetError, UsageError
 from scripts.dayops import find, manifest, postgres, recovery
 from scripts.dayops import scratch_collections as scratch
 from scripts.dayops.bucket import Bucket
+from scripts.dayops.commands import run_command
 from scripts.dayops.database import Live
 from scripts.dayops.manifest import Run
 from scripts.dayops.script import Disagree, Refused, Task, alone, main, parser
@@ -218,7 +218,7 @@ class Restore:
             if not self.task.environment.has("REINDEX_CMD"):
                 told["state"] = "skipped"
                 return
-            _command(self.task.environment["REINDEX_CMD"], "REINDEX_CMD")
+            run_command(self.task.environment["REINDEX_CMD"], "REINDEX_CMD")
 
     def agreement(self) -> dict[str, int] | None:
         """Compare the two stores; None where they do not hold chunks as the gateway keeps them."""
@@ -315,7 +315,7 @@ def _writers_stopped(task: Task) -> Iterator[list[bool]]:
     environment, log = task.environment, task.log
     with log.step("stop_writers") as told:
         if environment.has("STOP_WRITERS_CMD"):
-            _command(environment["STOP_WRITERS_CMD"], "STOP_WRITERS_CMD")
+            run_command(environment["STOP_WRITERS_CMD"], "STOP_WRITERS_CMD")
         else:
             told["state"] = "skipped"
     resume = [True]
@@ -327,23 +327,9 @@ def _writers_stopped(task: Task) -> Iterator[list[bool]]:
         else:
             with log.step("start_writers") as told:
                 if environment.has("START_WRITERS_CMD"):
-                    _command(environment["START_WRITERS_CMD"], "START_WRITERS_CMD")
+                    run_command(environment["START_WRITERS_CMD"], "START_WRITERS_CMD")
                 else:
                     told["state"] = "skipped"
-
-
-def _command(command: str, name: str) -> None:
-    """Run an operator's command with the shell. Raises TargetError when it fails."""
-    done = subprocess.run(
-        command, shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise TargetError(
-            f"The command in {name} failed.",
-            expected="exit status 0",
-            actual=f"{done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}",
-            next_step="correct it and run this again",
-        )
 
 
 def _refuse_disagreement(agreement: dict[str, int] | None) -> None:

@@ -38,7 +38,10 @@ EXIT_CODES = """exit codes:
 WAIT_S = 60.0
 SCRATCH, SOCKETS = "ragdrill-script-", "rd-pg-"
 """Beginnings of the names of temporary directories; the process's id follows."""
-_SECRETS = ("AWS_SECRET_ACCESS_KEY", "QDRANT_API_KEY", "AUTH_SERVICE_KEY")
+_SECRETS = (
+    *("AWS_SECRET_ACCESS_KEY", "QDRANT_API_KEY", "AUTH_SERVICE_KEY"),
+    *("GATEWAY_PROBE_TOKEN", "NEW_PROVIDER_KEY"),
+)
 
 
 class Refused(HarnessError):
@@ -151,13 +154,15 @@ class Task:
 Work = Callable[[Task], None]
 
 
-def parser(script: str, what: str, reads: Sequence[str], more_codes: str = "") -> Any:
+def parser(
+    script: str, what: str, reads: Sequence[str], more_codes: str = "", codes: str = EXIT_CODES
+) -> Any:
     """Return an argument parser whose help has the variables and the exit codes."""
     lines = []
     for name in reads:
         default = f" (default {CONTRACT[name].default})" if CONTRACT[name].default else ""
         lines.append(f"  {name:<22} {CONTRACT[name].meaning}{default}")
-    epilog = "variables:\n" + "\n".join(lines) + "\n\n" + EXIT_CODES + more_codes
+    epilog = "variables:\n" + "\n".join(lines) + "\n\n" + codes + more_codes
     made = argparse.ArgumentParser(
         prog=f"scripts/{script}",
         description=what,

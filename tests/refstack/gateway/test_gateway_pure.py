@@ -345,3 +345,13 @@ def test_the_published_schemas_are_those_of_the_models_and_every_reference_resol
         for method, operation in path.items():
             if method != "parameters":
                 assert {"401", "403", "500", "503"} <= set(operation["responses"])
+
+
+def test_a_deprecation_is_told_a_month_ahead() -> None:
+    from datetime import date
+
+    from refstack.gateway.deprecations import Deprecation
+
+    with pytest.raises(ValueError, match="30 days after"):
+        Deprecation("GET", "/v1/a", date(2026, 1, 1), date(2026, 1, 30), "/v1/b")
+    Deprecation("GET", "/v1/a", date(2026, 1, 1), date(2026, 1, 31), "/v1/b")

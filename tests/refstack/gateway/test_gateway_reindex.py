@@ -87,6 +87,21 @@ def test_a_new_models_collection_is_filled_from_the_documents(world: World, user
     assert [result["text"] for result in answer["results"]] == ["the lamp is lit"]
 
 
+def test_what_has_its_point_already_is_not_embedded_again(
+    world: World, user: User, store: httpx.Client
+) -> None:
+    assert reindex(world)[0] == 0, "whatever other tests have left behind"
+    ann = user()
+    for n in range(3):
+        ann.write(f"lamp number{n}", document_id=f"d{n}")
+    own = [p["id"] for p in world.points() if p["payload"]["tenant_id"] == ann.tenant]
+    store.post(f"{COLLECTION}/delete?wait=true", json={"points": own[:1]}).raise_for_status()
+    status, said = reindex(world, "--missing")
+    assert status == 0 and "wordllama-256: 1 points written" in said
+    assert len(ann.texts("lamp")) == 3
+    assert "wordllama-256: 0 points written" in reindex(world, "--missing")[1]
+
+
 def test_a_role_that_does_not_see_every_tenant_is_refused_before_anything_is_removed(
     world: World, user: User
 ) -> None:

@@ -78,6 +78,24 @@ def test_every_answer_fits_its_published_schema(user: User, described: Described
     ]  # fmt: skip
 
 
+def test_a_deprecated_route_says_so_and_answers_as_its_successor(
+    user: User, described: Described
+) -> None:
+    ann = user()
+    ann.write("the lamp is lit", document_id="d")
+    old, template = "/v1/document/d", "/v1/document/{document_id}"
+    answer, absent = ann.call("GET", old), ann.call("GET", "/v1/document/a%0Ab")
+    assert answer.json() == ann.call("GET", "/v1/documents/d").json()
+    for each, status in ((answer, 200), (absent, 404)):
+        described.check(each, template)
+        assert each.status_code == status
+        assert each.headers["Deprecation"] == "@1795392000"
+        assert each.headers["Sunset"] == "Mon, 31 May 2027 00:00:00 GMT"
+    assert answer.headers["Link"] == '</v1/documents/d>; rel="successor-version"'
+    assert absent.headers["Link"] == '</v1/documents/a%0Ab>; rel="successor-version"'
+    assert "Deprecation" not in ann.call("GET", "/v1/documents/d").headers
+
+
 def test_an_answer_that_does_not_fit_would_be_noticed(described: Described) -> None:
     request = httpx.Request("POST", "http://x/v1/query")
     body = {"results": [], "embed_model": "m", "degraded": ["tired"], "trace_id": "t"}
@@ -104,6 +122,7 @@ def test_health_and_build_info_say_what_runs(world: World) -> None:
     assert health["colour"] == "green"
     assert health["embed_model"] == "wordllama-256"
     assert health["embed_provider"] == "local"
+    assert health["stable_model"] == "wordllama-256" and health["canary"] is False
     labels = (
         'colour="green",embed_model="wordllama-256",embed_provider="local",'
         f'version="{health["version"]}"'
