@@ -84,9 +84,17 @@ soak-scenarios: setup ## run the playbooks' scenarios SCENARIOS times (20): none
 	$(call told,(for n in $$(seq $(SCENARIOS)); do echo "soak: scenarios run $$n of $(SCENARIOS)" >&2; \
 	$(BIN)/ragdrill verify --profile ci -k scenarios $(ARGS) || exit $$?; done),$(VERIFY_CODES))
 
+.PHONY: load-and-eval
+load-and-eval: setup ## monthly: full load test and evaluation, kept with the date, compared with the last
+	$(call told,$(BIN)/ragdrill load-and-eval $(ARGS),$(VERIFY_CODES))
+
 .PHONY: alert-summary
 alert-summary: venv ## what fired since yesterday 18:00, and what it led to (PROMETHEUS_URL, ALERTMANAGER_URL)
 	$(call told,$(BIN)/python -m scripts.alert_summary $(ARGS),(2 Prometheus or Alertmanager does not answer; 4 a setting is missing or wrong))
+
+.PHONY: cve-scan
+cve-scan: venv ## fail on known HIGH and CRITICAL vulnerabilities of what is installed (DATABASE=osv.zip: offline)
+	$(call told,$(BIN)/python -m scripts.cve $(if $(DATABASE),--database $(DATABASE)) $(ARGS),(1 a finding is open; 2 it could not be checked; 4 usage))
 
 .PHONY: images
 images: venv ## build the container images of the reference stack (needs a Docker engine)
@@ -97,10 +105,17 @@ CONTAINERS_SHARE ?= 1
 # Which cases of the profile run on containers, as options of ragdrill verify; none named is all.
 CONTAINERS_CASES ?=
 
-.PHONY: verify-containers soak-containers
+.PHONY: verify-containers soak-containers test-engine
 verify-containers: setup ## build the images and run profile ci on a stack of containers (CONTAINERS_SHARE=5: a fifth)
 	@scripts/bootstrap.sh containers
 	$(call told,scripts/containers/engine.sh /bin/bash -c '$(BIN)/python -m scripts.images && exec $(BIN)/ragdrill verify --profile ci --driver containers --images local --accept-skips --share $(CONTAINERS_SHARE) $(CONTAINERS_CASES) $(ARGS)',$(VERIFY_CODES) (75 not run: no container engine))
+
+# What of the own tests starts containers; they skip where no engine answers.
+ENGINE_TESTS := tests/harness/drivers tests/harness/cli/test_up_on_an_engine.py tests/refstack/images
+
+test-engine: venv-dev ## the own tests that need a container engine: drivers, contract, images
+	@scripts/bootstrap.sh containers
+	$(call told,scripts/containers/engine.sh /bin/bash -c '$(BIN)/python -m scripts.images && exec $(BIN)/python -m pytest $(ENGINE_TESTS) -m slow --timeout 1500 $(ARGS)',$(PYTEST_CODES) (75 not run: no container engine))
 
 soak-containers: venv ## kill a run of containers at SOAK (20) random moments: nothing of it may be left
 	@scripts/bootstrap.sh containers

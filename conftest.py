@@ -20,6 +20,8 @@ pytest_plugins = [
     "fixtures.bucket",
     "fixtures.holdings",
     "fixtures.leaks",
+    "fixtures.shelf",
+    "fixtures.rotation",
     "fixtures.published",
     "fixtures.promotion",
     "fixtures.faults",

@@ -62,8 +62,9 @@ KEY_COMPROMISED = Playbook(
     section="8.1",
     anchor="key-compromised",
     starts_when="RAG_Key_Too_Old fires, or somebody has seen a key who should not have. A key that "
-    "is merely overdue is rotated in working hours, with the old one kept for verifying until its "
-    "last token has expired; this page is for the other kind.",
+    "is merely overdue is rotated in working hours (`scripts/rotate_signing_key.sh --now`), with "
+    "the old one kept for verifying until its last token has expired; this page is for the other "
+    "kind.",
     alerts=("RAG_Key_Too_Old",),
     steps=(
         Step(
@@ -72,8 +73,9 @@ KEY_COMPROMISED = Playbook(
             "nothing of it: every token dies, and everybody has to sign in again.",
             look="`curl -s http://SUPABASE:8000/.well-known/jwks.json | jq -r '.keys[].kid'` names "
             "the key. Say which one it is: `export COMPROMISED_KID=<kid>`.",
-            command="put a new key alone into GOTRUE_JWT_KEYS (one JWK with "
-            '`"key_ops": ["sign"]`), then `docker compose up -d supabase-auth`',
+            command='`scripts/rotate_signing_key.sh --compromised "$COMPROMISED_KID"`; by hand: '
+            'put a new key alone into GOTRUE_JWT_KEYS (one JWK with `"key_ops": ["sign"]`), then '
+            "`docker compose up -d supabase-auth`",
             expect="The old kid is no longer published; within 10 s the gateway refuses the old "
             "tokens with 401.",
             way_back="None, and none is wanted: the old key must never come back.",

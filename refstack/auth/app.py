@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -16,9 +18,10 @@ from starlette.types import ASGIApp
 from refstack.auth.admin import Admin
 from refstack.auth.errors import EXCEPTION_HANDLERS, AuthError
 from refstack.auth.keys import NAME as KEYS
-from refstack.auth.keys import KeyRing, read_keys
+from refstack.auth.keys import read_keys
 from refstack.auth.limiter import Limiter
 from refstack.auth.passwords import Passwords
+from refstack.auth.reloading import FILE, FollowedKeys
 from refstack.auth.sessions import Sessions
 from refstack.auth.store import Store, Unreachable
 from refstack.common import VERSION
@@ -33,10 +36,15 @@ SHORTEST_SERVICE_KEY = 16
 
 def build(environment: Environment) -> ASGIApp:
     """The service from its settings; raises SettingError."""
-    keys = read_keys(
+    issuer = environment.text(
+        "GOTRUE_JWT_ISSUER", expected="the issuer of the tokens, such as a URL"
+    )
+    audience = environment.text("GOTRUE_JWT_AUD", "authenticated")
+    file = environment.optional(FILE)
+    keys = FollowedKeys(
         environment.text(KEYS, expected="a JSON array of JWKs"),
-        environment.text("GOTRUE_JWT_ISSUER", expected="the issuer of the tokens, such as a URL"),
-        environment.text("GOTRUE_JWT_AUD", "authenticated"),
+        Path(file) if file else None,
+        lambda held: read_keys(held, issuer, audience),
     )
     store = Store(
         environment.url("AUTH_DATABASE_URL", schemes=("postgresql", "postgres")),
@@ -54,7 +62,7 @@ def build(environment: Environment) -> ASGIApp:
 
 
 def _application(
-    store: Store, keys: KeyRing, passwords: Passwords, sessions: Sessions, admin: Admin
+    store: Store, keys: FollowedKeys, passwords: Passwords, sessions: Sessions, admin: Admin
 ) -> ASGIApp:
     registry = CollectorRegistry()
     requests = Counter(
@@ -88,7 +96,9 @@ def _application(
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await store.open()
         get_logger().info("signing_key", kid=keys.signing_kid, public_keys=len(keys.jwks["keys"]))
+        following = asyncio.create_task(keys.follow())
         yield
+        following.cancel()
         passwords.close()
         await store.close()
 

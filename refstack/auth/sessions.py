@@ -12,9 +12,10 @@ from starlette.routing import Route
 
 from refstack.auth.bodies import email_of, read_fields, user_body
 from refstack.auth.errors import AuthError, invalid
-from refstack.auth.keys import BadToken, KeyRing
+from refstack.auth.keys import BadToken
 from refstack.auth.limiter import Limiter
 from refstack.auth.passwords import LONGEST, Busy, Passwords
+from refstack.auth.reloading import FollowedKeys
 from refstack.auth.store import Grant, Reused, Store, User
 from refstack.common.responses import JsonResponse
 
@@ -25,7 +26,7 @@ class Sessions:
     def __init__(
         self,
         store: Store,
-        keys: KeyRing,
+        keys: FollowedKeys,
         passwords: Passwords,
         limiter: Limiter,
         lifetime_s: int,

@@ -20,6 +20,8 @@ AUDIENCE = "authenticated"
 TOKEN_LIFE_S = 3600
 KEY_REGISTER = "keys.json"
 """In the exporter's directory: which keys there are, and since when."""
+SIGNING_KEYS = "signing-keys.json"
+"""In the auth service's directory: the keys in force once they have been rotated."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ def _auth(context: Context) -> dict[str, str]:
         "AUTH_DATABASE_URL": context.database("rag_auth", "auth-metadata"),
         "AUTH_SERVICE_KEY": context.secrets["auth_service_key"],
         "GOTRUE_JWT_KEYS": context.secrets["auth_jwt_keys"],
+        # There is none until somebody rotates: then its keys are in force, and no restart.
+        "GOTRUE_JWT_KEYS_FILE": str(context.place("auth") / SIGNING_KEYS),
         "GOTRUE_JWT_EXP": str(TOKEN_LIFE_S),
         "GOTRUE_JWT_AUD": AUDIENCE,
         # The passwords of a run are random and die with it: one round, a fifth of the cost.

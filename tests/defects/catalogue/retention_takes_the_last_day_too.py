@@ -1,0 +1,9 @@
+"""The retention prune takes what is exactly 90 days old."""
+
+MODULE = "scripts.retention.plan"
+CATCHES = "maintain/retention-prune::what_is_older_goes_from_both_stores_and_nothing_younger"
+REASON = "everything else is as it was"
+
+
+def patch(module):
+    module.BATCH = module.BATCH.replace("d.ingested_at < coalesce", "d.ingested_at <= coalesce")
