@@ -20,7 +20,6 @@ from chaos.faults.base import Fault, Proof
 from chaos.faults.link_fault import LinkFault
 from chaos.faults.notes import Notes
 from chaos.faults.role_fault import with_volumes
-from chaos.faults.toxics import link_of
 from harness.core.errors import NotAllowed, TargetError
 from harness.drivers.base import Stack
 
@@ -150,14 +149,14 @@ class GpuFault(Fault):
 
 
 def figures(stack: Stack) -> dict[str, float]:
-    """What a scrape gets of the device, over the link that Prometheus uses.
+    """What a scrape gets of the device, over the link that Prometheus uses if there is one.
 
     A figure that is not exported is missing. Raises TargetError when the exporter does not answer.
     """
+    links = {link.name: link.url for link in stack.links()}
+    url = links.get(_SCRAPE_LINK) or stack.endpoint(ROLE).url
     try:
-        text = httpx.get(
-            f"{link_of(stack, _SCRAPE_LINK).url}/metrics", timeout=_DEADLINE_S, trust_env=False
-        ).text
+        text = httpx.get(f"{url}/metrics", timeout=_DEADLINE_S, trust_env=False).text
     except httpx.HTTPError as error:
         raise TargetError("The GPU exporter does not answer.", actual=str(error)) from error
     return {

@@ -41,13 +41,22 @@ class LinkFault(Fault):
         return self.link
 
     def check_target(self, stack: Stack) -> None:
-        """Refuse a target without the permission or without a fault proxy."""
+        """Refuse a target without the permission, without a fault proxy, or without this link."""
         super().check_target(stack)
         if not isinstance(stack, Links):
             raise NotAllowed(
                 f"The fault {self.slug!r} needs a fault proxy on the target's links.",
                 expected="a driver with links (embedded, containers or compose)",
                 actual=stack.name,
+            )
+        known = sorted(link.name for link in stack.links())
+        if self.link not in known:
+            raise NotAllowed(
+                f"The target {stack.name!r} has no link {self.link}.",
+                expected=", ".join(known),
+                actual=self.link,
+                next_step="a Compose project: give the service the other's address by a variable "
+                "of its environment (docs/compose.md)",
             )
 
     @property

@@ -24,8 +24,11 @@ from harness.core.verdicts import ExitCode
 from harness.drivers import challenge
 from harness.drivers.attach import AttachedStack
 from harness.drivers.base import Stack
-from harness.drivers.embedded.running import the_one
+from harness.drivers.control import driver_of
+from harness.drivers.operator import STATE_NAME
+from harness.drivers.reference import ReferenceStack
 from harness.drivers.registry import driver
+from harness.drivers.running import the_one
 
 _DESCRIPTION = """\
 Walks the steps of a playbook (docs/runbook.md has the same words): checks each step's condition and
@@ -34,7 +37,8 @@ A step whose condition does not hold is passed over.
 
   ragdrill playbook                              which playbooks there are
   ragdrill playbook latency                      the stack that `ragdrill up` booted
-  ragdrill playbook latency --target staging     staging.toml, here or in targets/
+  ragdrill playbook latency --target staging     staging.toml, here or in targets/; with another
+                                                 driver than attach: up by `ragdrill up --target`
   ragdrill playbook latency --dry-run            look only
   ragdrill playbook latency --step embed-fallback --back      take a step back
 """
@@ -255,25 +259,19 @@ def _target(options: argparse.Namespace) -> tuple[Stack, History]:
     """The target, without a look at whether all of it answers: in an incident some of it does not;
     and a history of its own for this walk."""
     target = TargetFile() if options.target is None else load_target(_file(options.target))
-    embedded = target.target.driver == "embedded"
-    if not embedded and target.target.driver != "attach":
-        raise UsageError(
-            "A playbook is walked on a stack that outlives a command.",
-            expected='one that `ragdrill up` booted, or a target file with driver = "attach"',
-            actual=f"driver {target.target.driver}, whose stack ends with its run",
-            next_step='describe your running stack in a target file with driver = "attach"',
-        )
-    up: Stack | None = the_one(scratch_root(), options.run) if embedded else None
+    attached = target.target.driver == "attach"
+    up = None if attached else _booted(target, options)
     name = target.target.name if up is None else up.name
+    chosen = "attach" if up is None else driver_of(up.scratch / STATE_NAME)
     run = new_run(
         profile="playbook",
-        driver=target.target.driver,
+        driver=chosen,
         target=name,
         seed=0,
         time_scale=1.0,
     )
     history = History(run.directory)
-    stack = up or driver(target.target.driver).for_run(run, target, lambda line: None)
+    stack: Stack = up or driver(chosen).for_run(run, target, lambda line: None)
     if isinstance(stack, AttachedStack) and not options.dry_run:
         # Whatever is acted on must first show that it is the target which is meant.
         try:
@@ -288,6 +286,25 @@ def _target(options: argparse.Namespace) -> tuple[Stack, History]:
     if up is not None:
         run.scratch.rmdir()
     return stack, history
+
+
+def _booted(target: TargetFile, options: argparse.Namespace) -> ReferenceStack:
+    """The stack that `ragdrill up` booted.
+
+    Raises UsageError where it is another than the one that the target file describes.
+    """
+    up = the_one(scratch_root(), options.run)
+    kind = driver_of(up.scratch / STATE_NAME)
+    wanted = target.target
+    if options.target is not None and (kind, up.name) != (wanted.driver, wanted.name):
+        raise UsageError(
+            "The stack that is up is not the one that the target file describes.",
+            expected=f"{wanted.name}, of driver {wanted.driver}",
+            actual=f"{up.name}, of driver {kind} ({up.run_id})",
+            next_step=f"ragdrill up --target {shlex.quote(options.target)}, or --run ID where "
+            "several are up",
+        )
+    return up
 
 
 def _given(options: argparse.Namespace) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ from rich.table import Table
 
 from harness.cli.stack_demo import Demo, prepare_demo, recall_demo
 from harness.core.errors import UsageError
-from harness.core.run import CHECKOUT, scratch_root
-from harness.drivers.embedded.bringup import BootOptions
-from harness.drivers.embedded.running import processes, running, stopped, the_one
-from harness.drivers.embedded.stack import EmbeddedStack
+from harness.core.run import CHECKOUT, Run, scratch_root
+from harness.core.target import TargetFile, load_target
+from harness.drivers.base import Adapted
+from harness.drivers.reference import ReferenceStack
+from harness.drivers.registry import driver
+from harness.drivers.running import processes, running, stopped, the_one
 
 _FOLLOW_S = 0.2
 
@@ -29,8 +33,20 @@ def add_parsers(subparsers: Any) -> None:
     up = subparsers.add_parser(
         "up",
         help="boot the reference stack and leave it running",
-        description="Boots the reference stack with a demo user and a few documents. It runs until "
-        "`ragdrill down`.",
+        description="Boots the reference stack with a demo user and a few documents, or the stack "
+        "of a target file. It runs until `ragdrill down`.",
+    )
+    up.add_argument(
+        "--driver",
+        choices=("embedded", "containers", "compose"),
+        help="processes, containers or a Compose project (default: the target file's, else the "
+        "first)",
+    )
+    up.add_argument("--target", type=Path, metavar="FILE", help="a target file; compose needs one")
+    up.add_argument(
+        "--images",
+        choices=("official", "local"),
+        help="containers: official images (default), or those of `make images`",
     )
     up.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     up.add_argument(
@@ -86,26 +102,17 @@ def up_command(options: argparse.Namespace) -> int:
             expected="--time-scale of 1 or more",
             actual=options.time_scale,
         )
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    run_id = f"{stamp}-up-{secrets.token_hex(3)}"
     console = Console(stderr=options.json, highlight=False, soft_wrap=True)
-
-    def progress(role: str, state: str, seconds: float) -> None:
-        if state == "ready":
-            console.print(f"  {role:<14}ready in {seconds:5.1f} s")
-
-    console.print("Booting the reference stack ...")
+    stack = _planned(options, root, lambda line: console.print(line, markup=False))
+    console.print(f"Booting the stack {stack.name} ...")
     began = time.monotonic()
-    stack = EmbeddedStack.boot(
-        run_id,
-        root,
-        CHECKOUT / "runs" / f"{stamp}-up" / "logs",
-        BootOptions(time_scale=options.time_scale),
-        progress,
-    )
+    stack.up()
     try:
-        demo = prepare_demo(stack, None if options.no_sample else CHECKOUT / "fixtures" / "data")
-        stack.keeper.detach()
+        demo = None
+        if _takes_a_demo(stack):
+            data = None if options.no_sample else CHECKOUT / "fixtures" / "data"
+            demo = prepare_demo(stack, data)
+        stack.detach()
     except BaseException:
         stack.down()
         raise
@@ -117,22 +124,70 @@ def up_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def _described(stack: EmbeddedStack, demo: Demo, seconds: float) -> dict[str, Any]:
-    return {
+def _planned(
+    options: argparse.Namespace, root: Path, tell: Callable[[str], None]
+) -> ReferenceStack:
+    """The stack that is asked for, to be left running.
+
+    Raises UsageError for a target file that is not one to boot.
+    """
+    target = TargetFile() if options.target is None else load_target(options.target)
+    name = options.driver or target.target.driver
+    if name == "attach":
+        raise UsageError(
+            "The target file describes a stack that is up already.",
+            expected="one of driver embedded, containers or compose",
+            actual=f"driver {name}",
+            next_step="ragdrill doctor --target FILE looks at it",
+        )
+    if options.images:
+        os.environ["RAGDRILL_IMAGES"] = options.images
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    run_id = f"{stamp}-up-{secrets.token_hex(3)}"
+    run = Run(
+        run_id=run_id,
+        directory=CHECKOUT / "runs" / f"{stamp}-up",
+        scratch=root / run_id,
+        profile="up",
+        driver=name,
+        target=target.target.name,
+        seed=0,
+        time_scale=options.time_scale,
+    )
+    stack: ReferenceStack = driver(name).for_run(run, target, tell)
+    stack.outlives = True
+    return stack
+
+
+def _takes_a_demo(stack: ReferenceStack) -> bool:
+    """Whether its gateway and its sign-in are asked as ours are."""
+    adapted = isinstance(stack, Adapted) and bool(stack.gateway_api.spec)
+    return not adapted and bool(
+        "auth" in stack.roles() and stack.credentials("auth").get("service_key")
+    )
+
+
+def _described(stack: ReferenceStack, demo: Demo | None, seconds: float) -> dict[str, Any]:
+    url = stack.endpoint("edge").url
+    told = {
         "run_id": stack.run_id,
         "seconds": round(seconds, 2),
-        "url": stack.endpoint("edge").url,
+        "url": url,
         "endpoints": {role: stack.endpoint(role).url for role in stack.roles()},
         "missing": list(stack.missing),
         "logs": stack.state.log_dir,
         "state": str(stack.scratch),
+    }
+    if demo is None:
+        return told
+    return told | {
         "documents": demo.documents,
         "token": demo.token,
-        "curl": demo.curl(stack.endpoint("edge").url, demo.token),
+        "curl": demo.curl(url, demo.token),
     }
 
 
-def _show_up(console: Console, stack: EmbeddedStack, demo: Demo, seconds: float) -> None:
+def _show_up(console: Console, stack: ReferenceStack, demo: Demo | None, seconds: float) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("role", "address", "software"):
         table.add_column(name, no_wrap=name != "software")
@@ -146,6 +201,9 @@ def _show_up(console: Console, stack: EmbeddedStack, demo: Demo, seconds: float)
         console.print(f"[yellow]{text}[/]")
     url = stack.endpoint("edge").url
     console.print(f"\nUp in {seconds:.1f} s. Send requests to [bold]{url}[/]")
+    if demo is None:
+        console.print("\nragdrill status | ragdrill logs ROLE | ragdrill down")
+        return
     console.print(f"{demo.documents} documents of tenant {demo.tenant}, persona {demo.persona}.")
     console.print(
         "\nA token, good for an hour (`ragdrill token` prints a fresh one), and a query:\n"
@@ -222,7 +280,7 @@ def logs_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def _follow(stack: EmbeddedStack, role: str, seen: dict[Path, int]) -> None:
+def _follow(stack: ReferenceStack, role: str, seen: dict[Path, int]) -> None:
     while stack.keeper.alive():
         for path in stack.log_files(role):
             with path.open("rb") as file:

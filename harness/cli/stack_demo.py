@@ -11,9 +11,9 @@ from typing import Any
 
 from harness.core.errors import TargetError
 from harness.core.evidence import NotConformant
-from harness.drivers.embedded.stack import EmbeddedStack
 from harness.drivers.embedded.state import write_private
 from harness.drivers.gateway_http import AuthClient, ReferenceGateway
+from harness.drivers.reference import ReferenceStack
 
 _FILE = "demo.json"
 _EMAIL = "demo@example.org"
@@ -41,7 +41,7 @@ class Demo:
         )
 
 
-def prepare_demo(stack: EmbeddedStack, data: Path | None) -> Demo:
+def prepare_demo(stack: ReferenceStack, data: Path | None) -> Demo:
     """Create the user and store the sample corpus below ``data``, if it is there.
 
     Raises TargetError when the stack refuses.
@@ -69,7 +69,7 @@ def prepare_demo(stack: EmbeddedStack, data: Path | None) -> Demo:
     return Demo(tenant, persona, token, len(passages), question)
 
 
-def recall_demo(stack: EmbeddedStack) -> str:
+def recall_demo(stack: ReferenceStack) -> str:
     """A fresh token of the demo user; raises TargetError for a stack that has none."""
     try:
         saved: dict[str, str] = json.loads((stack.scratch / _FILE).read_text())
@@ -88,7 +88,7 @@ def recall_demo(stack: EmbeddedStack) -> str:
         raise TargetError("The demo user could not sign in.", actual=str(error)) from error
 
 
-def _auth(stack: EmbeddedStack) -> AuthClient:
+def _auth(stack: ReferenceStack) -> AuthClient:
     return AuthClient(stack.endpoint("auth").url, stack.credentials("auth")["service_key"])
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.core.errors import TargetError
-from harness.drivers.base import Credentials, Endpoint, Link
+from harness.drivers.base import Component, Credentials, Endpoint, Link
 from harness.drivers.embedded.boot import READY_S
 from harness.drivers.embedded.bringup import check_configurable
+from harness.drivers.embedded.keeper_client import KeeperClient
 from harness.drivers.embedded.links import links
 from harness.drivers.embedded.parts import Parts
 from harness.drivers.embedded.ports import HOST, is_free
@@ -43,15 +44,34 @@ class ReferenceStack:
         self.name = name
         self.allow = allow
         self.boot_seconds: dict[str, float] = {}
+        self.outlives = False
+        """Set before ``up()`` for a stack that is to be left running by ``detach()``."""
 
     @property
     def parts(self) -> Parts:
         """The parts as they are now."""
         raise NotImplementedError
 
+    @property
+    def keeper(self) -> KeeperClient:
+        """For a case that needs a process of its own that must not outlive the run."""
+        raise NotImplementedError
+
     def still_there(self) -> None:
         """Raise TargetError where the run that booted this has ended."""
         raise NotImplementedError
+
+    def components(self) -> tuple[Component, ...]:
+        """Software and version of each role, as the running parts report them."""
+        raise NotImplementedError
+
+    def down(self) -> None:
+        """End everything of the run; safe to call twice."""
+        raise NotImplementedError
+
+    def detach(self) -> None:
+        """Let the stack outlive this process, until ``down()``."""
+        self.keeper.detach()
 
     def up(self) -> None:
         """Boot, once; from then on check that the stack is still there."""

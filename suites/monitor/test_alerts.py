@@ -16,7 +16,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from fixtures.alert_causes import audit_report, lost_points
-from fixtures.alert_lapses import unreadable_key_register, watched_bucket
+from fixtures.alert_lapses import key_register, unreadable_key_register, watched_bucket
 from fixtures.alert_life import (
     Traffic,
     delivered,
@@ -88,6 +88,8 @@ def test_alerts_come_with_their_cause_and_go_with_it(
     the cause it MUST stay silent."""
     if not isinstance(stack, Volume) or not isinstance(stack, Restart):
         raise NotAllowed("The target gives no way to restart Prometheus and to leave a report.")
+    # Asked before anything is touched.
+    key_register(stack)
     gateway = connect(new_tenant("watchful", ("work",)).token, timeout=10.0)
     gateway.put_document("work", "Something to ask for.", document_id="asked")
     traffic = Traffic(lambda: int(gateway.query("something", persona="work").status))

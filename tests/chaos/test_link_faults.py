@@ -13,7 +13,7 @@ from chaos.faults.down import Down
 from chaos.faults.flapping import Flapping
 from chaos.faults.toxics import ToxicControl, link_of
 from fixtures.faults import make_fault
-from harness.core.errors import UsageError
+from harness.core.errors import NotAllowed, UsageError
 from harness.drivers.embedded.stack import EmbeddedStack
 
 pytestmark = pytest.mark.slow
@@ -164,3 +164,11 @@ def test_bad_arguments_of_link_faults_are_refused(
     with pytest.raises(UsageError) as caught:
         make_fault(slug, link="gateway-embed", **arguments)
     assert told in str(caught.value)
+
+
+def test_a_link_that_the_target_does_not_have_is_refused_beforehand(
+    fault_stack: EmbeddedStack,
+) -> None:
+    fault = make_fault("down", link="gateway-nowhere")
+    with pytest.raises(NotAllowed, match=r"(?s)no link gateway-nowhere.*gateway-vectordb"):
+        fault.check_target(fault_stack)

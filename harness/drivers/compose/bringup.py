@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import docker
+import docker.errors
 
 from harness.core.errors import TargetError
 from harness.core.target import TargetFile
-from harness.drivers.compose import links, mapping, override
+from harness.drivers.compose import addresses, links, mapping, override, windows
 from harness.drivers.compose import secrets as project_secrets
 from harness.drivers.compose.cli import ComposeError, require_compose, resolved
 from harness.drivers.compose.fleet import ComposeFleet
@@ -24,7 +26,7 @@ from harness.drivers.compose.state import (
 )
 from harness.drivers.containers import labels
 from harness.drivers.containers.bringup import SOURCE_VARIABLE, follow_logs
-from harness.drivers.containers.engine import check_local, has_gpu
+from harness.drivers.containers.engine import EngineError, check_local, has_gpu
 from harness.drivers.containers.images import OVERRIDE, image, roles
 from harness.drivers.containers.pulling import fetch
 from harness.drivers.containers.removal import remove_run, sweep
@@ -38,6 +40,7 @@ from harness.drivers.embedded.state import Secrets
 READY_S = 180.0
 _ATTEMPTS = 3
 _TAKEN = re.compile(r"port is already allocated|address already in use|ports are not available")
+_OVERLAP = re.compile(r"[Pp]ool overlaps|networks have overlapping")
 
 
 def bring_up(
@@ -47,11 +50,13 @@ def bring_up(
     target: TargetFile,
     tell: Callable[[str], None],
     time_scale: float = 1.0,
+    owner: int | None = None,
 ) -> dict[str, float]:
     """Bring everything up and write the state; returns the seconds after which each part was ready.
 
-    What dead runs left is removed first. Raises TargetError when a service does not come up; what
-    runs by then is left to the caller to remove.
+    What dead runs left is removed first. ``owner`` is the process with which the stack ends, where
+    that is another one. Raises TargetError when a service does not come up; what runs by then is
+    left to the caller to remove.
     """
     assert target.compose is not None
     require_compose()
@@ -91,7 +96,7 @@ def bring_up(
             name=target.target.name,
             allow=sorted(ALLOW if target.target.allow is None else target.target.allow),
             source=source,
-            labels=labels.of_run(keeper.run_id),
+            labels=labels.of_run(keeper.run_id, owner),
             gpu=has_gpu(client),
             project=project,
             target=target.model_dump(mode="json"),
@@ -99,14 +104,26 @@ def bring_up(
             edges=[asdict(edge) for edge in found.edges],
             adapter=target.gateway_api.spec,
         )
-        override.write(keeper.scratch, override.base(state, config, found))
+        given = _addresses(client, state, config)
+        if given.short and attempt == 1:
+            tell(f"ragdrill: {', '.join(given.short)}: too few addresses for one for each service")
+        short = windows.shortened(state, config)
+        if short.unseen and attempt == 1:
+            tell(
+                f"ragdrill: the files of {', '.join(short.unseen)} are not mounted from this "
+                "machine: their windows stay as they are; pass --time-scale 1"
+            )
+        override.write(keeper.scratch, override.base(state, config, found, given, short))
         fleet = ComposeFleet(client, keeper, state, Secrets(values))
         try:
             seconds = _start(fleet, tell)
         except ComposeError as error:
             remove_run(client, keeper.run_id)
             taken = frozenset(port for port in state.ports.values() if not is_free(port))
-            if attempt == _ATTEMPTS or not (taken and _TAKEN.search(str(error))):
+            overlap = _OVERLAP.search(str(error))
+            if attempt == _ATTEMPTS or not (overlap or (taken and _TAKEN.search(str(error)))):
+                if overlap and addresses.fixed(config):
+                    raise _in_use(error, config) from error
                 raise
             avoid |= taken
         else:
@@ -114,6 +131,38 @@ def bring_up(
             state.save()
             return seconds
     raise AssertionError("the last attempt returns or raises")
+
+
+def _addresses(
+    client: docker.DockerClient, state: ComposeState, config: Mapping[str, Any]
+) -> addresses.Addresses:
+    """An address for each service in every network; ranges are those that are free now."""
+    unsaid = addresses.unsaid(config)
+    try:
+        ranges = addresses.free_ranges(
+            client, [f"{state.project}_{name}" for name in unsaid], state.labels
+        )
+    except docker.errors.APIError as error:
+        raise EngineError(
+            "The engine has no addresses for another network.",
+            actual=error.explanation or str(error),
+            next_step="docker network prune, or more of default-address-pools in daemon.json",
+        ) from error
+    mapped = [str(each["service"]) for each in state.services.values()]
+    joined = {FAULTPROXY: override.faultproxy_networks(config, mapped)}
+    return addresses.plan(config, dict(zip(unsaid, ranges, strict=True)), mapped, joined)
+
+
+def _in_use(error: ComposeError, config: Mapping[str, Any]) -> ComposeError:
+    """What to do where a range that the operator fixed is somebody else's at the time."""
+    told = (f"{name}: {', '.join(each)}" for name, each in addresses.fixed(config).items())
+    return ComposeError(
+        "A range of addresses that the project fixes is in use.",
+        expected=f"nobody else in the ranges of its networks ({'; '.join(told)})",
+        actual=error.actual,
+        next_step="end what uses it (your own running project, or another run), or add a file to "
+        "[compose] files that gives the network another range",
+    )
 
 
 def local_images() -> dict[str, str]:

@@ -70,6 +70,10 @@ class ComposeFleet(Fleet):
             metadata.get("database") or DATABASE,
         )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.state.services, "faultproxy")
+
     # --- Compose ------------------------------------------------------------------------------
 
     def compose(self, *arguments: str, limit_s: float = COMPOSE_S) -> None:
@@ -250,7 +254,7 @@ class ComposeFleet(Fleet):
         return own_probe(self, name)
 
     def is_running(self, name: str) -> bool:
-        return name in (*self.state.services, "faultproxy") and self.ended(name) is None
+        return name in self.names and self.ended(name) is None
 
     def unhealthy(self) -> list[str]:
         """One paragraph for each service that runs no more, or not well: with its last words."""

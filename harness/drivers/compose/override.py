@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harness.drivers.compose.addresses import Addresses
+from harness.drivers.compose.addresses import networks as networks_of
 from harness.drivers.compose.links import Found, filled
 from harness.drivers.compose.mapping import copies
 from harness.drivers.compose.state import FAULTPROXY, ComposeState
+from harness.drivers.compose.windows import Windows
 from harness.drivers.containers import labels
 from harness.drivers.containers.images import Image, roles
 from harness.drivers.containers.images import image as image_of
@@ -43,7 +46,13 @@ _Dumper.add_representer(
 _Dumper.add_representer(_Nothing, lambda dumper, _data: dumper.represent_scalar("!reset", "null"))
 
 
-def base(state: ComposeState, config: Mapping[str, Any], found: Found) -> dict[str, Any]:
+def base(
+    state: ComposeState,
+    config: Mapping[str, Any],
+    found: Found,
+    given: Addresses,
+    windows: Windows,
+) -> dict[str, Any]:
     """What a run changes of the project, but for settings that change while it lasts."""
     parts = {str(each["service"]): part for part, each in state.services.items()}
     services: dict[str, Any] = {
@@ -51,11 +60,27 @@ def base(state: ComposeState, config: Mapping[str, Any], found: Found) -> dict[s
         for name, entry in config["services"].items()
     }
     services[FAULTPROXY] = _faultproxy(state, config, parts)
+    networks = _own(state, config.get("networks") or {"default": None})
+    for name, its in given.ranges.items():
+        networks[name]["ipam"] = its.ipam()
+    for name, addresses in given.of_service.items():
+        joined = services[name].setdefault("networks", {})
+        for network, address in addresses.items():
+            joined[network] = {"ipv4_address": address}
+    for name, mounts in windows.volumes.items():
+        services[name]["volumes"] = mounts
+    for name, settings in windows.environment.items():
+        services[name].setdefault("environment", {}).update(settings)
     return {
         "services": services,
-        "networks": _own(state, config.get("networks") or {"default": None}),
+        "networks": networks,
         "volumes": _own(state, config.get("volumes") or {}),
     }
+
+
+def faultproxy_networks(config: Mapping[str, Any], parts: Iterable[str]) -> tuple[str, ...]:
+    """The networks of the fault proxy: all those of the services that it stands between."""
+    return tuple(sorted({network for name in parts for network in networks_of(config, name)}))
 
 
 def _service(
@@ -99,11 +124,6 @@ def _faultproxy(
     state: ComposeState, config: Mapping[str, Any], parts: Mapping[str, str]
 ) -> dict[str, Any]:
     image = faultproxy_image(state)
-    networks = {
-        network
-        for name in parts
-        for network in (config["services"][name].get("networks") or {"default": None})
-    }
     ports = [_published(state.ports["faultproxy"], image.port)]
     for edge in state.edges:
         port = state.ports[proxy_port_name(str(edge["name"]))]
@@ -112,7 +132,7 @@ def _faultproxy(
         "image": image.reference,
         "labels": {**state.labels, labels.PART: "faultproxy"},
         "restart": "no",
-        "networks": sorted(networks),
+        "networks": dict.fromkeys(faultproxy_networks(config, parts)),
         "ports": ports,
         "healthcheck": {"disable": True},
         "cap_drop": ["ALL"],

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 import docker
 
@@ -18,12 +19,13 @@ from harness.drivers.compose.bringup import bring_up
 from harness.drivers.compose.components import components
 from harness.drivers.compose.fleet import ComposeFleet
 from harness.drivers.compose.links import links_of
-from harness.drivers.compose.state import ComposeState
+from harness.drivers.compose.state import FAULTPROXY, ComposeState
 from harness.drivers.containers.engine import connect, sees_processes
 from harness.drivers.containers.reaper_client import Reaper
 from harness.drivers.containers.stack import ContainerStack, LocalContainerStack
 from harness.drivers.embedded.bringup import ALLOW, make_directories
 from harness.drivers.embedded.keeper_client import KeeperClient
+from harness.drivers.embedded.ports import HOST
 from harness.drivers.embedded.state import Secrets
 from harness.drivers.embedded.sweep import sweep as sweep_directories
 from harness.drivers.embedded.vault import credentials
@@ -87,7 +89,8 @@ class ComposeStack(ContainerStack):
             reaper.launch(logs)
             keeper.launch(logs)
             try:
-                return bring_up(client, keeper, str(logs), target, tell, time_scale)
+                owner = keeper.pid if stack.outlives else None
+                return bring_up(client, keeper, str(logs), target, tell, time_scale, owner)
             except BaseException:
                 with contextlib.suppress(HarnessError):
                     stack.down()
@@ -156,6 +159,19 @@ class ComposeStack(ContainerStack):
 
     def links(self) -> tuple[Link, ...]:
         return links_of(cast(ComposeState, self.state))
+
+    def from_here(self, url: str) -> str:
+        """An address inside the project, as this machine reaches it; others as they are."""
+        state = cast(ComposeState, self.state)
+        parts = urlsplit(url)
+        address = (parts.hostname, parts.port)
+        published = {
+            (each["service"], each["port"]): state.ports[part]
+            for part, each in state.services.items()
+        }
+        # A link's proxy has one number, inside and here.
+        here = parts.port if parts.hostname == FAULTPROXY else published.get(address)
+        return url if here is None else parts._replace(netloc=f"{HOST}:{here}").geturl()
 
     def components(self) -> tuple[Component, ...]:
         return components(self.fleet)

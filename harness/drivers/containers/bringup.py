@@ -77,11 +77,13 @@ def bring_up(
     options: Options,
     progress: Progress,
     tell: Callable[[str], None],
+    owner: int | None = None,
 ) -> dict[str, float]:
     """Boot everything and write the state; returns the seconds after which each part was ready.
 
-    What dead runs left is removed first. Raises TargetError when a part does not come up; what
-    runs by then is left to the caller to remove.
+    What dead runs left is removed first. ``owner`` is the process with which the stack ends, where
+    that is another one. Raises TargetError when a part does not come up; what runs by then is left
+    to the caller to remove.
     """
     check_local(client)
     swept = sweep(client)
@@ -92,6 +94,7 @@ def bring_up(
     avoid: frozenset[int] = frozenset()
     for attempt in range(1, _ATTEMPTS + 1):
         state = _new_state(client, keeper, log_dir, options, avoid)
+        state.labels = labels.of_run(keeper.run_id, owner)
         secrets = Secrets(new_secrets(), {name: dict(given) for name, given in options.env.items()})
         fleet = Fleet(client, keeper, state, secrets)
         seconds: dict[str, float] = {}
@@ -180,7 +183,6 @@ def _new_state(
         name=options.name,
         allow=sorted(options.allow),
         source=source,
-        labels=labels.of_run(keeper.run_id),
         gpu=has_gpu(client),
         adapter=options.adapter,
     )

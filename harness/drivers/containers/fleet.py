@@ -22,7 +22,7 @@ from harness.drivers.containers.configuration import write_configuration
 from harness.drivers.containers.engine import EngineError
 from harness.drivers.containers.launch import launch
 from harness.drivers.containers.logs import POSITIONS, WRITTEN_S, await_written
-from harness.drivers.containers.recipes import Cookbook, role_of
+from harness.drivers.containers.recipes import PARTS, Cookbook, role_of
 from harness.drivers.containers.state import ContainerState
 from harness.drivers.embedded import procfs
 from harness.drivers.embedded.keeper_client import KeeperClient
@@ -60,6 +60,11 @@ class Fleet:
         self.scratch = Path(state.scratch)
         self.cluster = Cluster(self.scratch / "metadata", state.ports["metadata"])
         self.book = Cookbook(state, secrets)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parts of the stack, up or down."""
+        return PARTS
 
     def port(self, name: str) -> int:
         return self.state.ports[name]

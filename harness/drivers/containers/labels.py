@@ -17,11 +17,15 @@ OWNER = "org.ragdrill.owner"
 MACHINE = "org.ragdrill.machine"
 
 
-def of_run(run_id: str) -> dict[str, str]:
-    """The labels of everything that this process makes for a run."""
-    row = procfs.read_process(os.getpid())
+def of_run(run_id: str, owner: int | None = None) -> dict[str, str]:
+    """The labels of everything that is made for a run.
+
+    It lives as long as the process ``owner``, which is this one where none is given.
+    """
+    pid = os.getpid() if owner is None else owner
+    row = procfs.read_process(pid)
     start = row.start if row else 0
-    return {RUN: run_id, OWNER: f"{os.getpid()} {start}", MACHINE: machine()}
+    return {RUN: run_id, OWNER: f"{pid} {start}", MACHINE: machine()}
 
 
 def is_dead(labels: Mapping[str, str]) -> bool:

@@ -2,7 +2,8 @@
 
 ``python -m harness.drivers.containers.reaper RUN_ID OWNER_PID PIPE_FD SCRATCH`` says ``armed`` on
 its standard output once it has reached the engine: at the moment it is needed there is no time for
-that. Its life hangs on the pipe, whose other end only the owner holds.
+that. Its life hangs on the pipe, whose other end only the owner holds. An owner that leaves its
+stack to another process writes that one's number into the pipe before it ends.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.drivers.embedded import procfs
 ARMED = b"armed\n"
 _TRIES_S = 300.0
 _AGAIN_S = 1.0
+_LOOK_S = 0.2
 
 
 def main(arguments: list[str]) -> int:
@@ -41,6 +43,10 @@ def main(arguments: list[str]) -> int:
     os.write(1, ARMED)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     select.select(watched, [], [])
+    # What was said before the end counts, whichever of the two was seen first.
+    said = os.read(pipe, 64) if select.select([pipe], [], [], 0)[0] else b""
+    if said:
+        _await_end(int(said))
     deadline = time.monotonic() + _TRIES_S
     while True:
         try:
@@ -60,6 +66,13 @@ def main(arguments: list[str]) -> int:
                 _say("given up", left=find(client, run_id).words())
             return 1
         time.sleep(_AGAIN_S)
+
+
+def _await_end(pid: int) -> None:
+    """Return when the process that the run was left to has ended."""
+    row = procfs.read_process(pid)
+    while row is not None and procfs.is_alive(pid, row.start):
+        time.sleep(_LOOK_S)
 
 
 def _say(event: str, **more: Any) -> None:

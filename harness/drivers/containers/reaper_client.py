@@ -69,6 +69,16 @@ class Reaper:
                 next_step=f"read {log}",
             )
 
+    def hand_over(self, pid: int) -> None:
+        """From now on wait for the end of another process, whatever becomes of this one.
+
+        Safe to call twice.
+        """
+        if self._pipe is not None:
+            os.write(self._pipe, f"{pid}\n".encode())
+            os.close(self._pipe)
+            self._pipe = self._process = None
+
     def dismiss(self) -> None:
         """Let it go: it looks once more, removes what is left and ends. Safe to call twice."""
         if self._pipe is not None:

@@ -116,7 +116,8 @@ class ContainerStack(ReferenceStack):
             reaper.launch(logs)
             keeper.launch(logs)
             try:
-                return bring_up(client, keeper, logs, chosen, progress, tell)
+                owner = keeper.pid if stack.outlives else None
+                return bring_up(client, keeper, logs, chosen, progress, tell, owner)
             except BaseException:
                 with contextlib.suppress(HarnessError):
                     stack.down()
@@ -173,6 +174,12 @@ class ContainerStack(ReferenceStack):
     def still_there(self) -> None:
         """Raise KeeperError where the run that booted this has ended."""
         self._keeper.call("status")
+
+    def detach(self) -> None:
+        """Let the stack outlive this process, until ``down()`` or the end of its keeper."""
+        if self._reaper is not None:
+            self._reaper.hand_over(self._keeper.pid)
+        super().detach()
 
     def down(self) -> None:
         """Remove every container, network and volume of the run; safe to call twice.

@@ -97,6 +97,11 @@ class KeeperClient:
             os.close(self._pipe)
             self._pipe = None
 
+    @property
+    def pid(self) -> int:
+        """The keeper's process; raises KeeperError where it is gone."""
+        return int(self.call("status")["pid"])
+
     # --- requests -----------------------------------------------------------------------------
 
     def call(self, op: str, timeout_s: float = _ANSWER_S, **fields: Any) -> dict[str, Any]:

@@ -1,18 +1,15 @@
-"""Which embedded stacks are up on this machine, and what their processes use."""
+"""What the processes of an embedded stack use, and whether each would serve."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from harness.core.errors import TargetError, UsageError
 from harness.drivers.embedded import procfs
 from harness.drivers.embedded.bringup import ROLES
 from harness.drivers.embedded.keeper_client import KeeperClient, KeeperError
 from harness.drivers.embedded.readiness import probe
 from harness.drivers.embedded.stack import EmbeddedStack
-from harness.drivers.embedded.state import STATE_NAME
 
 # Names of processes in the order in which people look for them.
 _ORDER = ("gateway-blue", "gateway-green", *ROLES)
@@ -28,44 +25,6 @@ class RunningProcess:
     proportional: int
     uptime_s: float
     problem: str | None
-
-
-def running(scratch_root: Path, *, detached_only: bool = True) -> list[EmbeddedStack]:
-    """The booted stacks below ``scratch_root``; by default only those of ``ragdrill up``."""
-    found = []
-    for state_file in sorted(scratch_root.glob(f"*/{STATE_NAME}")):
-        try:
-            stack = EmbeddedStack.attach(state_file)
-            detached = stack.keeper.call("status")["detached"]
-        except TargetError:
-            continue
-        if detached or not detached_only:
-            found.append(stack)
-    return found
-
-
-def the_one(scratch_root: Path, run_id: str | None = None) -> EmbeddedStack:
-    """The stack that is up, or the one named.
-
-    Raises TargetError when there is none, UsageError when it is not clear which is meant.
-    """
-    stacks = running(scratch_root, detached_only=run_id is None)
-    if run_id is not None:
-        stacks = [stack for stack in stacks if stack.run_id == run_id]
-    if not stacks:
-        raise TargetError(
-            "No stack is up." if run_id is None else f"No stack {run_id!r} is up.",
-            expected=f"one below {scratch_root}",
-            actual="none",
-            next_step="ragdrill up",
-        )
-    if len(stacks) > 1:
-        raise UsageError(
-            "Several stacks are up.",
-            expected="--run with one of their ids",
-            actual=", ".join(stack.run_id for stack in stacks),
-        )
-    return stacks[0]
 
 
 def processes(stack: EmbeddedStack) -> list[RunningProcess]:
@@ -86,13 +45,6 @@ def processes(stack: EmbeddedStack) -> list[RunningProcess]:
             )
         )
     return found
-
-
-def stopped(stack: EmbeddedStack) -> list[str]:
-    """The roles whose process does not run."""
-    up = {name for name, item in stack.keeper.services().items() if item["running"]}
-    up |= {"gateway"} if f"gateway-{stack.state.colour}" in up else set()
-    return [role for role in stack.roles() if role not in up]
 
 
 def _place(name: str) -> int:

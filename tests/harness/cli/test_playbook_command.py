@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -207,6 +208,23 @@ def test_a_mistake_is_a_usage_error(
 ) -> None:
     assert main(arguments) == 4
     assert told in capsys.readouterr().err
+
+
+def test_a_stack_that_is_not_the_target_files_is_not_walked_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "stack.json").write_text('{"driver": "containers"}')
+    up = SimpleNamespace(name="reference", scratch=tmp_path, run_id="the-run-that-is-up")
+    monkeypatch.setattr("harness.cli.playbook.the_one", lambda root, run: up)
+    target = tmp_path / "ours.toml"
+    target.write_text(
+        '[target]\nname = "ours"\ndriver = "compose"\n[compose]\nfiles = ["compose.yaml"]\n'
+        '[roles.gateway]\nservice = "api"\nport = 8080\n'
+    )
+    assert main(["playbook", "latency", "--dry-run", "--target", str(target)]) == 4
+    told = capsys.readouterr().err
+    assert "driver containers (the-run-that-is-up)" in told and "ours, of driver compose" in told
+    assert "ragdrill up --target" in told
 
 
 def test_the_playbooks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ from harness.drivers.containers import labels
 from harness.drivers.containers.engine import connect
 from harness.drivers.containers.reaper_client import Reaper
 from harness.drivers.containers.removal import find, remove_run, sweep
+from harness.drivers.embedded import procfs
 
 pytestmark = pytest.mark.slow
 
@@ -133,6 +134,40 @@ def test_a_deaf_reaper_is_noticed(engine: docker.DockerClient, run_id: str, tmp_
     process.wait(30)
     time.sleep(1)
     assert find(engine, run_id)
+
+
+# Makes a volume of a run that is left to the process which is named last, and ends.
+LEFT_RUN = """
+import sys
+from pathlib import Path
+from harness.drivers.containers import labels
+from harness.drivers.containers.engine import connect
+from harness.drivers.containers.reaper_client import Reaper
+other = int(sys.argv[3])
+reaper = Reaper(sys.argv[1], Path(sys.argv[2]) / "scratch")
+reaper.launch(Path(sys.argv[2]))
+connect().volumes.create(sys.argv[1], labels=labels.of_run(sys.argv[1], other))
+print(reaper.pid, flush=True)
+reaper.hand_over(other)
+reaper.hand_over(other)
+"""
+
+
+def test_what_is_left_to_another_process_stays_until_that_ends(
+    engine: docker.DockerClient, run_id: str, tmp_path: Path
+) -> None:
+    other = owner("input()", [], stdin=subprocess.PIPE)
+    try:
+        process = owner(LEFT_RUN, [run_id, str(tmp_path), str(other.pid)])
+        told, _ = process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 0
+        # A reaper that saw only its owner's end would be done with its looks by now.
+        time.sleep(2)
+        assert procfs.is_alive(int(told)), "it did not wait for the other one"
+        assert run_id not in sweep(engine) and find(engine, run_id)
+    finally:
+        other.communicate(timeout=30)
+    assert gone(engine, run_id), find(engine, run_id).words()
 
 
 def test_a_reaper_is_let_go_at_the_end(run_id: str, tmp_path: Path) -> None:

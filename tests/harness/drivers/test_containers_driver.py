@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -219,14 +221,14 @@ def test_no_secret_stands_in_an_argument(book: Cookbook) -> None:
 def test_state_of_one_driver_is_not_taken_for_anothers(book: Cookbook, tmp_path: Path) -> None:
     book.state.save()
     path = tmp_path / "stack.json"
-    assert control._driver_of(path) == "containers"
+    assert control.driver_of(path) == "containers"
     with pytest.raises(TargetError, match="no booted stack"):
         EmbeddedStack.attach(path)
     state = json.loads(path.read_text())
     for name in ("driver", "labels", "source", "gpu", "subnet", "volumes", "adapter"):
         del state[name]
     path.write_text(json.dumps(state))
-    assert control._driver_of(path) == "embedded"
+    assert control.driver_of(path) == "embedded"
     with pytest.raises(TargetError, match="no stack of containers"):
         ContainerStack.attach(path)
 
@@ -245,6 +247,15 @@ def test_what_is_not_seen_on_this_machine_is_not_offered() -> None:
 def _offers(kind: type, capability: type) -> bool:
     wanted = [name for name in vars(capability) if not name.startswith("_")]
     return all(hasattr(kind, name) for name in wanted)
+
+
+def test_what_is_left_to_another_process_lives_as_long_as_that() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        theirs = labels.of_run("a-run", other.pid)
+        assert not labels.is_dead(theirs)
+        assert theirs[labels.OWNER] != labels.of_run("a-run")[labels.OWNER]
+        other.communicate()
+    assert labels.is_dead(theirs)
 
 
 def test_only_what_this_machine_surely_ended_is_dead() -> None:

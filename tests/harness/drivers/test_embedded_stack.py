@@ -20,10 +20,10 @@ from harness.drivers.embedded import http, procfs
 from harness.drivers.embedded.bringup import ROLES, BootOptions
 from harness.drivers.embedded.links import EDGES
 from harness.drivers.embedded.places import system_bin
-from harness.drivers.embedded.running import processes, stopped
 from harness.drivers.embedded.stack import EmbeddedStack
 from harness.drivers.embedded.state import SECRETS_NAME, STATE_NAME
 from harness.drivers.gateway_http import Answer, AuthClient, ReferenceGateway
+from harness.drivers.running import processes, stopped
 
 pytestmark = pytest.mark.slow
 

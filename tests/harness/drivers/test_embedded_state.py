@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import TargetError
-from harness.drivers.embedded.running import running
 from harness.drivers.embedded.state import STATE_NAME, State
+from harness.drivers.running import running
 
 
 def test_the_state_of_an_attached_run_is_no_booted_stack(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from embedded_lab import eventually, marked, owner
 
 from harness.drivers.embedded.ports import is_free
-from harness.drivers.embedded.running import running
+from harness.drivers.running import running
 
 pytestmark = pytest.mark.slow
 

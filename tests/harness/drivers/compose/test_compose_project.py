@@ -7,17 +7,21 @@ import json
 import os
 import re
 import stat
+from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from harness.core.errors import UsageError
 from harness.core.target import TargetFile, load_target
-from harness.drivers.compose import cli, mapping, override, secrets
+from harness.drivers.compose import addresses, cli, mapping, override, secrets
 from harness.drivers.compose.bringup import local_images, project_name
-from harness.drivers.compose.links import find
+from harness.drivers.compose.links import Found, find
+from harness.drivers.compose.stack import ComposeStack
 from harness.drivers.compose.state import ComposeState, project_environment
+from harness.drivers.compose.windows import Windows
+from harness.drivers.embedded.keeper_client import KeeperClient
 
 CONFIG: dict[str, Any] = {
     "services": {
@@ -54,7 +58,8 @@ def target(**more: Any) -> TargetFile:
     return TargetFile.model_validate({**copy.deepcopy(TARGET), **more})
 
 
-def laid_over(tmp_path: Path, **settings: dict[str, str]) -> str:
+def state_in(scratch: Path) -> tuple[ComposeState, Found]:
+    """The state of a run of the project, and its links."""
     chosen = target()
     found = find(mapping.services(chosen), CONFIG)
     names = [*mapping.services(chosen), "faultproxy"]
@@ -62,8 +67,8 @@ def laid_over(tmp_path: Path, **settings: dict[str, str]) -> str:
     ports |= {f"link:{edge.name}": 21000 + n for n, edge in enumerate(found.edges)}
     state = ComposeState(
         run_id="run-1",
-        scratch=str(tmp_path),
-        log_dir=str(tmp_path),
+        scratch=str(scratch),
+        log_dir=str(scratch),
         ports=ports,
         time_scale=1.0,
         roles=["gateway", "vectordb"],
@@ -73,7 +78,16 @@ def laid_over(tmp_path: Path, **settings: dict[str, str]) -> str:
         edges=[vars(edge) for edge in found.edges],
         source="local",
     )
-    override.write(tmp_path, override.base(state, CONFIG, found))
+    return state, found
+
+
+def laid_over(tmp_path: Path, **settings: dict[str, str]) -> str:
+    state, found = state_in(tmp_path)
+    given = addresses.Addresses(
+        {"inner": addresses.Range(IPv4Network("172.20.0.0/16"))},
+        {"api": {"inner": "172.20.0.3"}, "ragdrill-faultproxy": {"inner": "172.20.0.2"}},
+    )
+    override.write(tmp_path, override.base(state, CONFIG, found, given, Windows()))
     return override.render(tmp_path, settings).read_text()
 
 
@@ -123,7 +137,15 @@ def test_what_is_killed_stays_down(tmp_path: Path) -> None:
 def test_the_fault_proxy_is_in_every_network_of_the_mapped_services(tmp_path: Path) -> None:
     text = laid_over(tmp_path)
     proxy = text[text.index("  ragdrill-faultproxy:") : text.index("\nnetworks:")]
-    assert "- inner\n    - outer" in proxy
+    assert re.search(r"inner:\n +ipv4_address: 172.20.0.2\n +outer: null", proxy)
+
+
+def test_addresses_are_laid_over_where_there_are_some(tmp_path: Path) -> None:
+    text = laid_over(tmp_path)
+    api = text[text.index("  api:") : text.index("  qdrant:")]
+    assert re.search(r"networks:\n +inner:\n +ipv4_address: 172.20.0.3\n", api)
+    assert "networks:" not in text[text.index("  qdrant:") : text.index("  ragdrill-faultproxy:")]
+    assert text.count("subnet: 172.20.0.0/16") == 1
 
 
 def test_changed_settings_are_taken_word_for_word(tmp_path: Path) -> None:
@@ -135,6 +157,28 @@ def test_the_file_with_passwords_is_nobody_elses(tmp_path: Path) -> None:
     laid_over(tmp_path)
     for path in tmp_path.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+
+
+# --- addresses as this machine reaches them ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("inside", "here"),
+    [
+        ("http://api:8080/metrics?x=1", "http://127.0.0.1:20000/metrics?x=1"),
+        ("http://qdrant:6333/metrics", "http://127.0.0.1:20001/metrics"),
+        ("http://ragdrill-faultproxy:21001/x", "http://127.0.0.1:21001/x"),
+        ("http://api:9/metrics", "http://api:9/metrics"),
+        ("http://elsewhere.example/metrics", "http://elsewhere.example/metrics"),
+    ],
+)
+def test_an_address_inside_the_project_is_reached_at_its_published_port(
+    tmp_path: Path, inside: str, here: str
+) -> None:
+    state_in(tmp_path)[0].save()
+    keeper = KeeperClient("run-1", tmp_path)
+    stack = ComposeStack(cast("Any", None), keeper, name="ours", allow=frozenset())
+    assert stack.from_here(inside) == here
 
 
 # --- what is refused --------------------------------------------------------------------------
