@@ -24,6 +24,7 @@ pytest_plugins = [
     "fixtures.rotation",
     "fixtures.published",
     "fixtures.promotion",
+    "fixtures.tuned",
     "fixtures.faults",
     "fixtures.load",
     "fixtures.alerts",

@@ -15,6 +15,7 @@ from harness.cli import (
     drill,
     faults,
     gameday,
+    load_and_eval,
     playbook,
     report,
     runbook,
@@ -27,6 +28,7 @@ from harness.core.verdicts import ExitCode
 _MODULES = (
     verify,
     drill,
+    load_and_eval,
     stack,
     doctor,
     attached,

@@ -69,6 +69,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how long the random faults of the game day go on (default: %(default)s)",
     )
     group.addoption(
+        "--load-seconds",
+        type=float,
+        default=None,
+        metavar="S",
+        help="make the reference load one round of S seconds (default: what its objectives need)",
+    )
+    group.addoption(
+        "--corpus",
+        choices=("built", "sample"),
+        default="built",
+        help="documents and questions: what make setup built (default), or the committed sample",
+    )
+    group.addoption(
         "--run-dir",
         type=Path,
         default=None,
@@ -95,6 +108,14 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             str(UsageError("There is no such share.", expected="--share 1 or more", actual=share))
         )
+    seconds = config.getoption("load_seconds")
+    if seconds is not None and not 1 <= seconds <= 3600:
+        problem = UsageError(
+            "A round of load can't be that long, or that short.",
+            expected="--load-seconds from 1 to 3600",
+            actual=seconds,
+        )
+        raise pytest.UsageError(str(problem))
     scale = config.getoption("time_scale")
     if scale < 1:
         raise pytest.UsageError(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fixtures.load import ROUNDS, ReferenceLoad
+from fixtures.load import ReferenceLoad
 from harness import conformance, needs
 from harness.checks.quantiles import percentile_interval, percentile_verdict
 from harness.checks.result import CheckResult, Interval
@@ -27,7 +27,7 @@ def test_p95_stays_within_the_objective(reference_load: ReferenceLoad, evidence:
     result = sequential(
         lambda number: reference_load.round(number).samples.answered_latency,
         lambda seen, level: percentile_verdict(seen, 0.95, limit, level, what="latency p95"),
-        rounds=ROUNDS,
+        rounds=reference_load.rounds,
     )
     evidence.samples("query latency", reference_load.rows(), limit=limit)
     latency = np.concatenate([load.samples.answered_latency for load in reference_load.seen])
@@ -55,7 +55,7 @@ def test_failures_stay_within_the_error_budget(
             int(seen.sum()), len(seen), budget, "max", level, what="share of failed requests"
         )
 
-    result = sequential(failed, judge, rounds=ROUNDS)
+    result = sequential(failed, judge, rounds=reference_load.rounds)
     assert result.interval is not None
     report(evidence, "share of failed requests", result.interval, "share", budget)
     degraded = sum(

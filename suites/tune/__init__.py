@@ -1,0 +1,1 @@
+"""The cheat sheet of performance tuning, knob by knob (guide 11)."""
