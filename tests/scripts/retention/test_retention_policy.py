@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from harness.core.errors import UsageError
 from scripts.dayops.script import Refused
-from scripts.retention.plan import Due, PlanDigest
+from scripts.retention.plan import Due, Metadata, PlanDigest
 from scripts.retention.policy import (
     LONG_AGO,
     Policy,
@@ -19,7 +21,7 @@ from scripts.retention.policy import (
     refuse_too_many,
     tenants_of,
 )
-from scripts.retention.pruning import Record
+from scripts.retention.pruning import Record, reconcile
 from scripts.retention_worker import run
 
 NOW = datetime(2026, 5, 9, 8, tzinfo=UTC)
@@ -147,3 +149,44 @@ def test_a_store_that_is_away_is_no_traceback(
     assert run(["--out", str(tmp_path)]) == 2
     told = capsys.readouterr()
     assert "Traceback" not in told.err and "secret-word" not in told.err + told.out
+
+
+class _Rows:
+    """A metadata store that still has these documents, in the version that the record names."""
+
+    def __init__(self, *documents: str) -> None:
+        self._documents = documents
+        self.asked = 0
+
+    @property
+    def connection(self) -> _Rows:
+        return self
+
+    def guard(self) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
+
+    def execute(self, _statement: str, given: tuple[list[str], ...]) -> _Rows:
+        self.asked += 1
+        self._given = given
+        return self
+
+    def fetchall(self) -> list[dict[str, str]]:
+        return [
+            {"tenant_id": tenant, "document_id": document, "version": version}
+            for tenant, document, version in zip(*self._given, strict=True)
+            if document in self._documents
+        ]
+
+
+def test_what_a_killed_run_recorded_and_did_not_remove_is_taken_off(tmp_path: Path) -> None:
+    path = tmp_path / "removed.jsonl"
+    names = [f"note-{number:04d}" for number in range(1201)]
+    torn = b'{"tenant": "acme", "docum'
+    path.write_bytes(b"".join(_due(name).as_line() for name in names) + torn)
+    rows = _Rows("note-0000", "note-0600", "note-1200")
+    assert reconcile(path, cast(Metadata, rows)) == 4
+    left = [json.loads(line)["document"] for line in path.read_text().splitlines()]
+    assert left == [name for name in names if name not in ("note-0000", "note-0600", "note-1200")]
+    assert rows.asked == 3, "in parts, so that the record may be of any size"
+    assert reconcile(path, cast(Metadata, _Rows())) == 0
+    assert reconcile(tmp_path / "none.jsonl", cast(Metadata, rows)) == 0
