@@ -41,4 +41,6 @@ pytest_plugins = [
     "fixtures.scenario",
     "fixtures.gameday",
     "fixtures.gpu",
+    "fixtures.rollouts",
+    "fixtures.upgrades",
 ]

@@ -60,8 +60,9 @@ FAILED_ROLLOUT = Playbook(
             look="`docker compose ps` says since when this gateway runs. In its /metrics: how much "
             "rag_gateway_requests_total grew for status 5xx and in all. Each part: see the page on "
             "server errors.",
-            command="point nginx's upstream at the former port and `nginx -s reload`; `docker tag` "
-            "the former image back before the next `docker compose up -d`.",
+            command="`scripts/rollout_gateway.sh --rollback` where that rolled it out. Otherwise "
+            "point nginx's upstream at the former port and `nginx -s reload`, and `docker tag` the "
+            "former image back before the next `docker compose up -d`.",
             expect="Within seconds no query fails any more; `curl -sI` through nginx names the "
             "former colour in X-Gateway-Colour.",
             way_back="Roll the new one out again, once it is known what was wrong with it.",

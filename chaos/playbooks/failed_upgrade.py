@@ -68,7 +68,8 @@ FAILED_UPGRADE = Playbook(
             look='`curl -s -H "api-key: $QDRANT_API_KEY" '
             f"http://QDRANT:6333/collections/{ALIAS} | jq .result.status`: red or not found is for "
             "this step; green and yellow are not.",
-            command="`docker tag` the former image back and `docker compose up -d qdrant`, then "
+            command="`scripts/upgrade_qdrant.sh --undo` where that upgraded it. Otherwise `docker "
+            "tag` the former image back and `docker compose up -d qdrant`, then "
             "`scripts/restore_dr.sh --date <day of the upgrade> --store vectordb`",
             expect="The status is green, and the number of points is what the backup's manifest "
             "names.",

@@ -7,7 +7,7 @@ import sys
 
 SCRIPTS = (
     *("backup_qdrant", "backup_metadata", "verify_backup", "restore_dr", "wal_archive"),
-    "promote_model",
+    *("rollout_gateway", "upgrade_qdrant", "promote_model"),
 )
 
 

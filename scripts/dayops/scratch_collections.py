@@ -74,25 +74,31 @@ def refuse_versions(made_by: Mapping[str, Any], server: Server, log: Log) -> Non
 
     The rule is upstream's: a snapshot restores into the same minor version or the next.
     """
-    then, now = minor(str(made_by["version"])), minor(server.version)
+    _refuse_minors(str(made_by["version"]), server.version)
+    if made_by.get("engine") and server.engine:
+        _refuse_minors(str(made_by["engine"]), server.engine)
+    if made_by["software"] != server.software:
+        log.warn(
+            "other_software",
+            f"the backup is from {made_by['software']}, this is {server.software}",
+        )
+
+
+def _refuse_minors(made_by: str, version: str) -> None:
+    then, now = minor(made_by), minor(version)
     if then > now:
         raise Refused(
             "The backup is newer than the server.",
-            expected=f"a server of version {made_by['version']} or the next minor",
-            actual=server.version,
+            expected=f"a server of version {made_by} or the next minor",
+            actual=version,
             next_step="upgrade the server first",
         )
     if then[0] != now[0] or now[1] - then[1] > 1:
         raise Refused(
             "The server is too new for the backup: versions in between can't be skipped.",
             expected=f"a server of version {then[0]}.{then[1]} or {then[0]}.{then[1] + 1}",
-            actual=server.version,
+            actual=version,
             next_step="restore into the old version and upgrade one minor at a time",
-        )
-    if made_by["software"] != server.software:
-        log.warn(
-            "other_software",
-            f"the backup is from {made_by['software']}, this is {server.software}",
         )
 
 

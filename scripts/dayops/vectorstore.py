@@ -22,11 +22,21 @@ _TIMEOUT = httpx.Timeout(connect=5, read=1800, write=120, pool=5)
 
 @dataclass(frozen=True)
 class Server:
-    """What answers: its product name, version and commit as it tells them."""
+    """What answers: its product name, version and commit as it tells them.
+
+    ``engine`` is the version of the engine where that is another product's, which is so with the
+    stand-in: the data on disk are the engine's.
+    """
 
     software: str
     version: str
     commit: str
+    engine: str = ""
+
+    @property
+    def of_data(self) -> str:
+        """The version that says which data it can read."""
+        return self.engine or self.version
 
 
 @dataclass(frozen=True)
@@ -52,13 +62,28 @@ class VectorStore:
         )
 
     def server(self) -> Server:
-        """Return what ``GET /`` tells."""
+        """Return what ``GET /`` tells; a stand-in is asked for its engine as well."""
         told = self._call("GET", "/", envelope=False)
-        return Server(
-            str(told.get("title", "unknown")),
-            str(told.get("version", "unknown")),
-            str(told.get("commit") or ""),
-        )
+        title, engine = str(told.get("title", "unknown")), ""
+        if "stand-in" in title:
+            engine = str(self._call("GET", "/telemetry")["app"].get("engine_version") or "")
+        version = str(told.get("version", "unknown"))
+        return Server(title, version, str(told.get("commit") or ""), engine)
+
+    def answers(self, path: str = "/readyz") -> bool:
+        """Whether the server answers there with 200 right now."""
+        try:
+            return self._client.get(path, timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def is_there(self) -> bool:
+        """Whether a server is at the address, well or not; a proxy before it is none."""
+        try:
+            self._client.get("/livez", timeout=5)
+        except httpx.TransportError as error:
+            return isinstance(error, httpx.TimeoutException)
+        return True
 
     def collections(self) -> list[str]:
         """Return the names of all collections, sorted."""

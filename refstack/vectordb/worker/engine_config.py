@@ -123,5 +123,6 @@ def engine_config(config: JsonObject) -> edge.EdgeConfig:
             max_segment_size=optimizer["max_segment_size"],
             indexing_threshold=optimizer["indexing_threshold"],
         ),
-        wal_enabled=True,
+        # The engine's last minor version, which an upgrade begins with, always has the log.
+        **({"wal_enabled": True} if hasattr(edge.EdgeConfig, "wal_enabled") else {}),
     )

@@ -76,21 +76,29 @@ def _decay(kind: Any) -> Callable[[object], Any]:
 _OPERATORS: dict[str, Callable[[object], Any]] = {
     "mult": _many(_Expression.Mult),
     "sum": _many(_Expression.Sum),
-    "max": _many(_Expression.Max),
-    "min": _many(_Expression.Min),
     "neg": _one(_Expression.Neg),
     "abs": _one(_Expression.Abs),
     "sqrt": _one(_Expression.Sqrt),
     "exp": _one(_Expression.Exp),
     "log10": _one(_Expression.Log10),
     "ln": _one(_Expression.Ln),
-    "acosh": _one(_Expression.Acosh),
     "div": _div,
     "pow": _pow,
     "geo_distance": _geo_distance,
     "datetime": lambda value: _Expression.Datetime(as_text(value, "formula.datetime")),
     "datetime_key": lambda value: _Expression.DatetimeKey(as_text(value, "formula.datetime_key")),
     **{name: _decay(kind) for name, kind in _DECAYS.items()},
+}
+# What the engine's last minor version, which an upgrade begins with, does not have.
+_NEWER: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "max": (_many, "Max"),
+    "min": (_many, "Min"),
+    "acosh": (_one, "Acosh"),
+}
+_OPERATORS |= {
+    name: read(getattr(_Expression, kind))
+    for name, (read, kind) in _NEWER.items()
+    if hasattr(_Expression, kind)
 }
 
 

@@ -26,6 +26,8 @@ STORE = {
     "DATABASE_URL": "postgresql://owner:third-secret@127.0.0.1:1/rag",
 }
 FILES = [name for name in SCRIPTS if name != "wal_archive"]
+FIRST = {"rollout_gateway": "GATEWAY_URL", "promote_model": "GATEWAY_URL"}
+"""A variable that a script can't do without, where it is not the object store's address."""
 
 
 @pytest.fixture
@@ -135,7 +137,7 @@ def test_the_help_has_the_variables_and_the_exit_codes(name: str) -> None:
     done = start(name, "--help")
     assert done.returncode == 0
     assert f"scripts/{name}.sh" in done.stdout
-    assert "exit codes:" in done.stdout and "S3_ENDPOINT_URL" in done.stdout
+    assert "exit codes:" in done.stdout and FIRST.get(name, "S3_ENDPOINT_URL") in done.stdout
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -143,7 +145,7 @@ def test_a_missing_variable_is_named_and_nothing_is_begun(name: str) -> None:
     arguments = ("--date", "2026-05-09") if name == "restore_dr" else ()
     done = start(name, *arguments)
     assert done.returncode == 4
-    assert "S3_ENDPOINT_URL" in done.stderr and "Traceback" not in done.stderr
+    assert FIRST.get(name, "S3_ENDPOINT_URL") in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_store_that_does_not_answer_is_said_without_a_traceback(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The vector store becomes another version, and back (guide 6.2)."""

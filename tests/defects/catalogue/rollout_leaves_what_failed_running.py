@@ -1,0 +1,13 @@
+"""A gateway that failed its health check is left running, where the next switch would find it."""
+
+MODULE = "scripts.dayops.rollout_gateway"
+CATCHES = "rollout/health-gate::a_gateway_that_fails_its_health_check_gets_no_request[never_ready]"
+REASON = "the new one is gone"
+
+
+def patch(module):
+    def forget_only(self):
+        self.memory.forget()
+        self.keeper.save(self.memory)
+
+    module.Rollout._discard = forget_only

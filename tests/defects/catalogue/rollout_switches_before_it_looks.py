@@ -1,0 +1,19 @@
+"""The roll-out points nginx at the new gateway as soon as it is started, and looks afterwards."""
+
+MODULE = "scripts.dayops.rollout_gateway"
+CATCHES = "rollout/health-gate::a_gateway_that_fails_its_health_check_gets_no_request[never_starts]"
+REASON = "no request failed"
+
+
+def patch(module):
+    original = module.Rollout._gate
+
+    def late(self):
+        self._command("GATEWAY_SWITCH_CMD", self.new)
+        try:
+            original(self)
+        except BaseException:
+            self._command("GATEWAY_SWITCH_CMD", self.old)
+            raise
+
+    module.Rollout._gate = late
