@@ -80,7 +80,7 @@ def test_no_request_fails_while_the_key_changes(
             "the customers are served before", callers.wait_for(ENOUGH, old),
             actual=callers.log.told(),
         )  # fmt: skip
-        options = ("--settle-s", "0", "--margin-s", "2", "--wait")
+        options = ("--settle-s", "0", "--margin-s", "1", "--wait")
         running = start_script(SCRIPT, *options, env=key_room.variables)
         running.wait_for_event("step", SCRIPT_S, step="switch", state="done")
         between = connect(long_lived).get_document("no-such-note").status, _user(stack, long_lived)
@@ -245,6 +245,13 @@ def test_an_interrupted_rotation_goes_on_where_it_was(
         actual=sorted(key_room.published()),
     )
     before = key_room.file.read_bytes()
+    told = run_script(SCRIPT, "--status", env=key_room.variables).event("finished")
+    evidence.require(
+        "its status says which key signs, which one is still taken, and what comes next",
+        (told.get("signs"), told.get("verify"), told.get("phase")) == (new, [old], "retire"),
+        expected=(new, [old], "retire"),
+        actual=(told.get("signs"), told.get("verify"), told.get("phase")),
+    )
     again = run_script(SCRIPT, env=key_room.variables)
     evidence.require(
         "run again before the old tokens have ended, it changes nothing",
