@@ -27,8 +27,11 @@ USUAL = dict.fromkeys(SLOW, "")
 WHOLE, CUT = 32, 4
 """What a gateway has by itself (all candidates in one request), and what the cheat sheet says."""
 
-DOCUMENTS, ASKED, WARM = 24, 24, 3
-WORDS = 60
+DOCUMENTS, ASKED, WARM = 24, 15, 3
+WORDS = 24
+TURNS = 2
+"""How often each size has its turn: what else changes meanwhile then meets both."""
+
 QUESTION = "Which crate stands in hall {number} beside the {word}?"
 
 NewTenant = Callable[..., Tenant]
@@ -59,9 +62,8 @@ def text(number: int) -> str:
     return f"In hall {number} " + " ".join(f"{name} {place}" for place, name in enumerate(names))
 
 
-def ask_all(gateway: GatewayClient) -> Timed:
+def ask_all(gateway: GatewayClient, timed: Timed) -> None:
     """Ask every question one after the other."""
-    timed = Timed([], [])
     for number in range(-WARM, ASKED):
         question = QUESTION.format(number=abs(number), word=("lamp", "door", "crane")[number % 3])
         began = time.perf_counter()
@@ -69,7 +71,6 @@ def ask_all(gateway: GatewayClient) -> Timed:
         if number >= 0:
             timed.seconds.append(time.perf_counter() - began)
             timed.found.append([] if body["degraded"] else [r["chunk_id"] for r in body["results"]])
-    return timed
 
 
 @conformance("tune/rerank-batch", since="0.2", profiles=("full",))
@@ -90,22 +91,24 @@ def test_smaller_batches_are_answered_sooner_by_a_slow_reranker(
         for n in range(DOCUMENTS)
     ]
     connect(tenant.token).put_documents(rows).expect(201)
-    timed: dict[int, Timed] = {}
-    for batch in (WHOLE, CUT):
+    timed = {WHOLE: Timed([], []), CUT: Timed([], [])}
+    for batch in TURNS * (WHOLE, CUT):
         replaceable(stack).replace("gateway", {"GATEWAY_RERANK_BATCH": str(batch)})
-        timed[batch] = ask_all(connect(tenant.token))
+        ask_all(connect(tenant.token), timed[batch])
+    for batch in timed:
         evidence.measure(
             f"mean time of a question with batches of {batch}",
             float(np.mean(timed[batch].seconds)),
             "s",
-            n=ASKED,
+            n=TURNS * ASKED,
         )
-    full = all(timed[WHOLE].found) and all(timed[CUT].found)
+    if not (all(timed[WHOLE].found) and all(timed[CUT].found)):
+        evidence.inconclusive("the reranker was too slow to answer every question in time")
     evidence.require(
-        "every question is reranked, and batches change no order",
-        full and timed[WHOLE].found == timed[CUT].found,
-        expected="no degraded answer, the same chunks in the same order",
-        actual="as expected" if full else "some were degraded",
+        "batches change no order",
+        timed[WHOLE].found == timed[CUT].found,
+        expected="the same chunks in the same order",
+        actual="as expected" if timed[WHOLE].found == timed[CUT].found else "another order",
     )
     change = paired_difference(timed[WHOLE].seconds, timed[CUT].seconds)
     evidence.measure(
