@@ -126,7 +126,8 @@ class ReferenceStack:
         """One file per part; those of the gateway are ``blue`` and ``green``."""
         state = self.state
         part_of(state, role)
-        names = ("gateway-blue", "gateway-green") if role == "gateway" else (role,)
+        two = state.filled_by(role) == "gateway"
+        names = ("gateway-blue", "gateway-green") if two else (role,)
         paths = (Path(state.log_dir) / f"{name}.log" for name in names)
         return tuple(path for path in paths if path.exists())
 
@@ -146,7 +147,7 @@ class ReferenceStack:
         if role == "faultproxy":
             wait_ready(parts, name, READY_S)
             parts.connect()
-        elif role == "edge":
+        elif name == "edge":
             self._edge_listens(parts)
         else:
             wait_ready(parts, name, READY_S)
@@ -228,6 +229,7 @@ def part_of(state: State, role: str) -> str:
     Raises:
         TargetError: this machine has no such role, or there is none.
     """
+    role = state.filled_by(role)
     if role in state.absent:
         raise TargetError(
             f"This machine has no {role}.", expected=f"the role {role}", actual=state.absent[role]

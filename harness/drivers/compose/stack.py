@@ -14,7 +14,7 @@ import docker
 from harness.core.errors import HarnessError, NotAllowed, TargetError, UsageError
 from harness.core.run import Run
 from harness.core.target import TargetFile
-from harness.drivers.base import Component, Credentials, Endpoint, Link
+from harness.drivers.base import Component, Credentials, Link
 from harness.drivers.compose.bringup import bring_up
 from harness.drivers.compose.components import components
 from harness.drivers.compose.fleet import ComposeFleet
@@ -145,18 +145,6 @@ class ComposeStack(ContainerStack):
         given = tuple(self.state.roles)
         return given if "edge" in given else (*given, "edge")
 
-    def endpoint(self, role: str) -> Endpoint:
-        """The direct address; that of ``edge`` is where users send requests."""
-        if role == "edge" and "edge" not in self.state.roles:
-            direct = super().endpoint("gateway")
-            return Endpoint(role, direct.url, direct.host, direct.port)
-        return super().endpoint(role)
-
-    def ready(self, role: str, timeout_s: float = 30.0) -> None:
-        """Return once the role would serve; without an edge the gateway serves as one."""
-        bare = role == "edge" and "edge" not in self.state.roles
-        super().ready("gateway" if bare else role, timeout_s)
-
     def links(self) -> tuple[Link, ...]:
         return links_of(cast(ComposeState, self.state))
 
@@ -179,8 +167,6 @@ class ComposeStack(ContainerStack):
     def credentials(self, role: str) -> Credentials:
         """As the reference stack's; what the target file has no variable for is left out."""
         fleet = self.fleet
-        if role == "edge" and "edge" not in fleet.state.roles:
-            return {}
         part_of(fleet.state, role)
         section = (fleet.state.target["roles"].get(role) or {}) if role != "faultproxy" else {}
         known = credentials(fleet, role)

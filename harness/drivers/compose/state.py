@@ -29,6 +29,10 @@ class ComposeState(ContainerState):
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     edges: list[dict[str, Any]] = field(default_factory=list)
 
+    def filled_by(self, role: str) -> str:
+        """Without an edge the gateway serves as one."""
+        return "gateway" if role == "edge" and role not in self.roles else role
+
     def service(self, part: str) -> str:
         """The service that a part is. Raises TargetError where none is mapped to it."""
         if part == "faultproxy":

@@ -48,6 +48,10 @@ class State:
     def save(self) -> None:
         write_private(Path(self.scratch) / STATE_NAME, json.dumps(asdict(self), indent=1))
 
+    def filled_by(self, role: str) -> str:
+        """The role whose part fills a role: itself, but where a part fills two."""
+        return role
+
     @classmethod
     def load(cls, path: Path) -> Self:
         """Raises TargetError where there is no stack behind the file, or one of another driver."""

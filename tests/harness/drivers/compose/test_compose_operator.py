@@ -16,6 +16,7 @@ import compose_lab as lab
 import pytest
 
 from harness.core.errors import TargetError
+from harness.drivers.base import ProcessIds
 from harness.drivers.compose import bringup
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -95,6 +96,15 @@ def test_what_is_laid_over_holds_inside_the_containers(client: Any, tmp_path: Pa
         assert api.exec_run(asked).exit_code == 0
         stack.kill("embed")
         assert api.exec_run(asked).exit_code != 0, "the link leads to another container"
+        # Nothing of the project is an edge, so the gateway is one in every respect.
+        assert (
+            "edge" in stack.roles() and stack.endpoint("edge").url == stack.endpoint("gateway").url
+        )
+        stack.restart("edge")
+        stack.ready("edge")
+        assert stack.logs("edge") == stack.logs("gateway") and not stack.credentials("edge")
+        if isinstance(stack, ProcessIds):
+            assert stack.pids("edge") and stack.pids("edge") == stack.pids("gateway")
         for each in mine:
             for published in each.attrs["NetworkSettings"]["Ports"].values():
                 assert {one["HostIp"] for one in published or ()} <= {"127.0.0.1"}
