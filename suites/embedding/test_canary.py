@@ -26,7 +26,7 @@ DEFAULT_SHARE = 0.10
 """Guide, section 6.3: `CANARY=1` is 10 % of the traffic."""
 
 TOLERANCE = 0.05
-ROUND, ROUNDS = 400, 8
+ROUND, ROUNDS = 600, 4
 """The first look tells at most times; one that does not is no verdict, and more are asked."""
 
 ASKERS = 4

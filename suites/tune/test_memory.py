@@ -21,7 +21,7 @@ from harness.core.evidence import Evidence
 from harness.drivers.base import Stack
 
 SCRIPT = "qdrant_tune.py"
-POINTS, SIZE = 4_000, 16
+POINTS, SIZE = 2_500, 16
 PAYLOAD_BYTES = 8_000
 SOON = OptimizersConfigDiff(indexing_threshold=1)
 ASKED, TOP = 12, 10
