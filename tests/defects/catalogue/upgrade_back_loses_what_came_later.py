@@ -1,7 +1,7 @@
 """Taking an upgrade back days later drops what was written since, without a word."""
 
 MODULE = "scripts.dayops.upgrade_qdrant"
-CATCHES = "upgrade/minor-in-place::a_minor_upgrade_in_place_keeps_content_and_answers"
+CATCHES = "upgrade/way-back::what_was_written_since_an_upgrade_is_not_lost_without_a_word"
 REASON = "a document was written since"
 
 
