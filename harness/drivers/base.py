@@ -175,6 +175,16 @@ class LogFiles(Protocol):
 
 
 @runtime_checkable
+class ShippedLogs(Protocol):
+    """What is written into one directory of this machine is what the log shipper follows."""
+
+    @property
+    def shipped_logs(self) -> Path:
+        """The directory; every ``<process>.log`` in it. Raises NotAllowed where it is hidden."""
+        ...
+
+
+@runtime_checkable
 class Companions(Protocol):
     """Processes of a case's own can be started on this machine, and end with the run."""
 

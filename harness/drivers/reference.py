@@ -131,6 +131,11 @@ class ReferenceStack:
         paths = (Path(state.log_dir) / f"{name}.log" for name in names)
         return tuple(path for path in paths if path.exists())
 
+    @property
+    def shipped_logs(self) -> Path:
+        """The directory that the log shipper follows; NotAllowed where it is hidden."""
+        return Path(self.state.log_dir)
+
     def logs(self, role: str, tail: int | None = None) -> str:
         texts = (path.read_text(errors="replace") for path in self.log_files(role))
         lines = "".join(texts).splitlines(keepends=True)

@@ -18,7 +18,7 @@ from fixtures.tenants import Connect, Tenant
 from harness import conformance, needs
 from harness.core.errors import NotAllowed
 from harness.core.evidence import Evidence
-from harness.drivers.base import LogFiles, Stack
+from harness.drivers.base import ShippedLogs, Stack
 from harness.drivers.gateway_http import GatewayClient
 
 SETTLE_S = 60.0
@@ -28,13 +28,13 @@ SETTLE_S = 60.0
 @pytest.fixture
 def careless(stack: Stack) -> Iterator[Path]:
     """The log file of a gateway that does not exist, for lines that a careless one would write."""
-    if not isinstance(stack, LogFiles):
+    if not isinstance(stack, ShippedLogs):
         raise NotAllowed(
             "The log directory of this target can't be reached.",
             expected="a driver on this machine (embedded)",
             actual=type(stack).__name__,
         )
-    path = stack.log_files("gateway")[0].with_name(f"gateway-{secrets.token_hex(3)}.log")
+    path = stack.shipped_logs / f"gateway-{secrets.token_hex(3)}.log"
     yield path
     path.unlink(missing_ok=True)
 

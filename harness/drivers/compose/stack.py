@@ -148,6 +148,30 @@ class ComposeStack(ContainerStack):
     def links(self) -> tuple[Link, ...]:
         return links_of(cast(ComposeState, self.state))
 
+    @property
+    def shipped_logs(self) -> Path:
+        """What is mounted where the project's log shipper looks (``LOGSHIP_DIR``).
+
+        Raises:
+            NotAllowed: it is nothing that can be reached from here.
+        """
+        container = self.fleet.container("logship") if "logship" in self.state.roles else None
+        config = container.attrs["Config"] if container is not None else {}
+        looks = [
+            word.partition("=")[2]
+            for word in config.get("Env") or ()
+            if word[:12] == "LOGSHIP_DIR="
+        ]
+        mounts = container.attrs["Mounts"] if container is not None else []
+        for mount in mounts:
+            if mount["Destination"] in looks and _is_reachable(Path(mount["Source"])):
+                return Path(mount["Source"])
+        raise NotAllowed(
+            "The directory that the log shipper follows can't be reached.",
+            expected="LOGSHIP_DIR of the role logship, a volume of this machine's engine",
+            actual=", ".join(looks) or "no such setting",
+        )
+
     def from_here(self, url: str) -> str:
         """An address inside the project, as this machine reaches it; others as they are."""
         state = cast(ComposeState, self.state)
