@@ -16,7 +16,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from fixtures.alert_causes import audit_report, lost_points
-from fixtures.alert_lapses import key_register, unreadable_key_register, watched_bucket
+from fixtures.alert_lapses import unreadable_key_register, watched_bucket
 from fixtures.alert_life import (
     Traffic,
     delivered,
@@ -32,6 +32,7 @@ from fixtures.alert_life import (
 from fixtures.alerts import AlertWatch
 from fixtures.faults import Inject
 from fixtures.oncall import Start
+from fixtures.registers import key_register
 from fixtures.rules import Rules, rules_of
 from fixtures.tenants import Connect, Tenant
 from harness import conformance, needs
