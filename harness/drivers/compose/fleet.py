@@ -22,6 +22,7 @@ from harness.drivers.compose.cli import ComposeError, command, said, section_of
 from harness.drivers.compose.links import inside
 from harness.drivers.compose.readiness import own_probe
 from harness.drivers.compose.state import ComposeState, project_environment
+from harness.drivers.containers import labels
 from harness.drivers.containers.engine import EngineError
 from harness.drivers.containers.fleet import _RUNNING, Fleet, _told
 from harness.drivers.embedded.keeper_client import KeeperClient, KeeperError
@@ -143,6 +144,14 @@ class ComposeFleet(Fleet):
         existing = self.container(name)
         if existing is not None and existing.status in _RUNNING:
             raise EngineError(f"{name} runs already.", actual=existing.short_id)
+        given = override.digest(self.secrets.overrides.get(name, {}))
+        if existing is not None and existing.labels.get(labels.SETTINGS) == given:
+            # Compose takes a service without its dependencies for a changed one, and would make
+            # another container of it: what was killed comes back as it was.
+            with _told(f"{name} could not be started."):
+                existing.start()
+            self._after_start(name)
+            return
         if existing is not None:
             # Compose makes another container where settings changed; the old one's log goes then.
             self.await_log(existing)

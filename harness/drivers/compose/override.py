@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -161,12 +162,19 @@ def write(scratch: Path, laid_over: Mapping[str, Any]) -> None:
     render(scratch, {})
 
 
+def digest(settings: Mapping[str, str]) -> str:
+    """Two containers of a service with the same one were given the same changed settings."""
+    return hashlib.sha256(json.dumps(sorted(settings.items())).encode()).hexdigest()[:24]
+
+
 def render(scratch: Path, overrides: Mapping[str, Mapping[str, str]]) -> Path:
     """Write the override file with these settings, by service, on top; returns where it is."""
     laid_over = json.loads((scratch / _BASE).read_text())
     for name, settings in overrides.items():
         entry = laid_over["services"][name]
         entry["environment"] = {**entry.get("environment", {}), **settings}
+    for name, entry in laid_over["services"].items():
+        entry["labels"][labels.SETTINGS] = digest(overrides.get(name, {}))
     for entry in laid_over["services"].values():
         # A value of the file itself, never one that Compose is to look up.
         for key, text in entry.get("environment", {}).items():

@@ -14,6 +14,7 @@ import pytest
 from contract_asker import Asker, eventually
 from contract_labs import Lab
 
+from fixtures.residue import difference, fingerprint
 from fixtures.stack import refuse_unmet_needs
 from harness.core.errors import HarnessError, NotAllowed, TargetError
 from harness.core.registry import Needs
@@ -211,6 +212,18 @@ def a_kill_is_a_kill(stack: Stack) -> None:
         stack.start("metadata")
     assert eventually(lambda: "ready to accept connections" in stack.logs("metadata")[said:])
     assert "not properly shut down" in stack.logs("metadata")[said:], "it had time to say goodbye"
+
+
+def what_was_killed_comes_back_as_it_was(stack: Stack) -> None:
+    """With the environment, the limits and the files that it had: else each kill leaves residue."""
+    needs(stack, Kill, Restart, ProcessIds)
+    assert isinstance(stack, Kill) and isinstance(stack, Restart)
+    before = fingerprint(stack)
+    stack.kill("auth")
+    stack.start("auth")
+    stack.ready("auth", timeout_s=30)
+    left = difference(before, fingerprint(stack))
+    assert not left, f"it came back as another one: {left}"
 
 
 def a_paused_role_holds_still(stack: Stack, asker: Asker) -> None:

@@ -55,6 +55,10 @@ def test_a_kill_is_a_kill(subject: Subject) -> None:
     checks.a_kill_is_a_kill(subject.stack)
 
 
+def test_what_was_killed_comes_back_as_it_was(subject: Subject) -> None:
+    checks.what_was_killed_comes_back_as_it_was(subject.stack)
+
+
 def test_a_paused_role_holds_still(subject: Subject) -> None:
     checks.a_paused_role_holds_still(subject.stack, subject.asker)
 
