@@ -42,6 +42,7 @@ venv-dev:
 .PHONY: setup
 setup: venv ## install everything a run needs: packages, Prometheus, the corpus (called by verify)
 	@$(BIN)/python scripts/setup_system.py || $(call went_on,scripts/setup_system.py)
+	@engine="$$($(BIN)/python scripts/older_engine.py)" && echo "setup: engine       $$engine" || $(call went_on,scripts/older_engine.py)
 	@corpus="$(CACHE)/corpus"; manifest="$$corpus/manifest.json"; \
 	if [ -e "$$manifest" ] && [ -z "$$(find scripts/build_corpus.py scripts/corpus -name '*.py' -newer "$$manifest")" ]; \
 	then echo "setup: corpus       $$corpus"; else \
