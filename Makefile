@@ -57,9 +57,12 @@ verify: setup ## boot the reference stack, run the conformance cases, write a re
 test: venv-dev ## run the harness's own tests (no stack of yours is touched)
 	$(call told,$(BIN)/python -m pytest tests --ignore=tests/defects -m "not slow" -n $(WORKERS) $(ARGS),$(PYTEST_CODES))
 
+# One in how many files of the slow tests is run, each day others (1: all).
+SLOW_SHARE ?= 1
+
 .PHONY: test-slow
 test-slow: venv-dev ## the own tests that break things for real: kills, full disks, whole stacks
-	$(call told,$(BIN)/python -m pytest tests --ignore=tests/defects -m slow -n $(WORKERS) $(ARGS),$(PYTEST_CODES))
+	$(call told,$(BIN)/python -m pytest tests --ignore=tests/defects -m slow -n $(WORKERS) --share $(SLOW_SHARE) $(ARGS),$(PYTEST_CODES))
 
 .PHONY: defects
 defects: setup ## prove that the cases catch the deliberate defects that they claim to catch

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from harness.core.errors import UsageError
 from harness.core.guide import Requirement, load_requirements
 from harness.core.registry import Declaration, Needs, case_id, declaration_of, needs_of
 from harness.core.run import CHECKOUT
-from harness.plugin.options import CASE_TREES, is_conformance_run, is_worker
+from harness.plugin.options import CASE_TREES, SHARE_DAY, is_conformance_run, is_worker
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _bind(items, {requirement.slug: requirement for requirement in load_requirements()})
         if is_conformance_run(config) or config.getoption("case"):
             _select(config, items)
+        else:
+            _keep_share(config, items)
     except UsageError as error:
         if not is_worker(config):
             raise pytest.UsageError(str(error)) from error
@@ -133,25 +135,35 @@ def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
             else profile is None or profile in case.declaration.profiles
         )
         (keep if asked else drop).append(item)
+    if drop:
+        config.hook.pytest_deselected(items=drop)
+        items[:] = keep
+    _keep_share(config, items)
+
+
+def _keep_share(config: pytest.Config, items: list[pytest.Item]) -> None:
     share: int = config.getoption("share")
-    if share > 1:
-        today = datetime.now(UTC).date().toordinal()
-        drop += [item for item in keep if not in_share(item, share, today)]
-        keep = [item for item in keep if in_share(item, share, today)]
+    if share == 1:
+        return
+    day = int(os.environ[SHARE_DAY])
+    keep = [item for item in items if in_share(item, share, day)]
+    drop = [item for item in items if not in_share(item, share, day)]
     if drop:
         config.hook.pytest_deselected(items=drop)
         items[:] = keep
 
 
 def in_share(item: pytest.Item, share: int, day: int) -> bool:
-    """Whether a case's turn is on this day, if it is one of those that measure no time.
+    """Whether it is the turn of a case, or of an own test, on this day.
 
-    Every case has its turn once in ``share`` days, whatever other cases there are.
+    Each has its turn once in ``share`` days, whatever others there are; a case that measures time
+    has none. Own tests take turns by file, since what a file's tests share is set up once.
     """
     case = case_of(item)
-    if case is None or item.get_closest_marker("timing") is not None:
+    if case is not None and item.get_closest_marker("timing") is not None:
         return False
-    return (zlib.crc32(case.id.encode()) + day) % share == 0
+    name = item.nodeid.split("::")[0] if case is None else case.id
+    return (zlib.crc32(name.encode()) + day) % share == 0
 
 
 def matches(pattern: str, case: str) -> bool:

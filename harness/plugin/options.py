@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from harness.core.run import CHECKOUT
 CASE_TREES = ("suites", "chaos")
 DEFAULT_TIME_SCALE = 60.0
 DEFAULT_GAMEDAY_MINUTES = 1.5
+SHARE_DAY = "RAGDRILL_SHARE_DAY"
+"""The day that decides which share is run, as a number; today unless it is given."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,8 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="run one in N of the selected cases, each day others, and none that measures time "
-        "(default: all)",
+        help="run one in N of the selected cases, each day others, and none that measures time; of "
+        "own tests one in N files (default: all)",
     )
     group.addoption(
         "--images",
@@ -108,6 +111,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             str(UsageError("There is no such share.", expected="--share 1 or more", actual=share))
         )
+    # Workers inherit it: at midnight they would otherwise not collect the same.
+    day = os.environ.setdefault(SHARE_DAY, str(datetime.now(UTC).date().toordinal()))
+    if not day.isdigit():
+        raise pytest.UsageError(f"{SHARE_DAY} holds {day!r}, and the number of a day is expected")
     seconds = config.getoption("load_seconds")
     if seconds is not None and not 1 <= seconds <= 3600:
         problem = UsageError(

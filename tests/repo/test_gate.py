@@ -16,6 +16,7 @@ GREEN = {
     "test-slow": "echo '=== 5 passed in 9.00s ==='",
     "lint": "echo 'All checks passed!'",
     "verify": "echo '==== 30 passed in 65.00s (0:01:05) ====='; echo report: runs/x/index.html",
+    "soak-scenarios": "echo '=== 3 passed in 2.00s ==='",
     "verify-containers": "echo '6 passed in 1.00s'",
     "defects": "echo '4 passed in 1.00s'",
 }
@@ -40,7 +41,7 @@ def _row(lines: list[str], stage: str) -> str:
 def test_all_green_ends_with_the_sum_of_every_pytest_run(tmp_path: Path) -> None:
     code, lines = _gate(tmp_path)
     assert code == 0, "\n".join(lines)
-    assert lines[-1] == "57 passed, 0 failed, 1 skipped"
+    assert lines[-1] == "60 passed, 0 failed, 1 skipped"
     assert _row(lines, "lint").endswith("passed")
 
 
@@ -50,14 +51,14 @@ def test_a_red_stage_makes_the_gate_red_and_the_rest_still_runs(tmp_path: Path) 
     )
     code, lines = _gate(tmp_path, test=red)
     assert code == 1
-    assert lines[-1] == "55 passed, 3 failed, 0 skipped"
+    assert lines[-1] == "58 passed, 3 failed, 0 skipped"
     assert _row(lines, "test").endswith("failed: exit code 1")
     assert _row(lines, "defects").endswith("passed")
 
 
 def test_a_stage_that_breaks_without_a_failed_test_counts_as_one(tmp_path: Path) -> None:
     code, lines = _gate(tmp_path, lint="echo 'Found 3 errors.'; exit 1")
-    assert (code, lines[-1]) == (1, "57 passed, 1 failed, 1 skipped")
+    assert (code, lines[-1]) == (1, "60 passed, 1 failed, 1 skipped")
 
 
 @pytest.mark.parametrize(
@@ -78,13 +79,13 @@ def test_a_stage_that_ran_no_test_is_red(tmp_path: Path, recipe: str, verdict: s
 def test_only_the_last_closing_line_of_a_stage_counts(tmp_path: Path) -> None:
     inner = "echo '=== 7 failed in 0.10s ==='; echo '=== 1 passed in 0.20s ==='"
     code, lines = _gate(tmp_path, test=inner)
-    assert (code, lines[-1]) == (0, "46 passed, 0 failed, 0 skipped")
+    assert (code, lines[-1]) == (0, "49 passed, 0 failed, 0 skipped")
 
 
 def test_colours_do_not_hide_the_closing_line(tmp_path: Path) -> None:
     coloured = r"printf '\033[32m== \033[1m5 passed\033[0m\033[32m in 0.10s ==\033[0m\n'"
     _, lines = _gate(tmp_path, test=coloured)
-    assert lines[-1] == "50 passed, 0 failed, 0 skipped"
+    assert lines[-1] == "53 passed, 0 failed, 0 skipped"
 
 
 def test_a_process_left_behind_does_not_keep_the_gate_waiting(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_a_stage_that_needs_what_is_not_there_is_told_loudly_and_is_not_red(tmp_
         "echo 'make verify-containers: exit code 75'; exit 75"
     )
     code, lines = _gate(tmp_path, **{"verify-containers": without})
-    assert (code, lines[-1]) == (0, "51 passed, 0 failed, 1 skipped")
+    assert (code, lines[-1]) == (0, "54 passed, 0 failed, 1 skipped")
     assert _row(lines, "containers").endswith("NOT RUN: only root can start one")
 
 
