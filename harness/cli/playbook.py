@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import select
 import shlex
 import shutil
 import sys
@@ -241,8 +242,12 @@ class Walk:
 
 
 def _asked(question: str) -> bool:
+    print(f"   {question} [y/N] ", end="", flush=True)
+    # A Ctrl-C that comes just before a blocking read is noticed only after it: so wait in pieces.
+    while not select.select([sys.stdin], [], [], 0.5)[0]:
+        pass
     try:
-        return input(f"   {question} [y/N] ").strip().lower() in ("y", "yes")
+        return input().strip().lower() in ("y", "yes")
     except EOFError:
         return False
 

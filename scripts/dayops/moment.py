@@ -132,7 +132,7 @@ def _try(
     except _NOT_NOW:
         return None
     moving = set(then) & aside
-    meanwhile = {*then, *now} - {*wanted, *aside}
+    meanwhile = {*then, *now} - {*wanted, *moving}
     return Moment(lsn, needs, content, _named(moving), _named(meanwhile), held_s)
 
 
@@ -146,15 +146,16 @@ def _lock(connection: psycopg.Connection[Any], wanted: Sequence[Name], mode: str
 
 
 def _not_ours(connection: psycopg.Connection[Any], log: Log) -> set[Name]:
-    """Return the tables that this role may not lock against writers."""
+    """Return the tables that this role may not lock against writers.
+
+    One that was dropped since it was listed has no privileges (NULL) and is none of them: it may
+    be made again before the moment.
+    """
+    asked = "SELECT has_table_privilege(to_regclass(%s), 'UPDATE, DELETE, TRUNCATE')"
     found = {
         name
         for name in tables.names(connection)
-        if not _one(
-            connection,
-            "SELECT has_table_privilege(to_regclass(%s), 'UPDATE, DELETE, TRUNCATE')",
-            [sql.Identifier(*name).as_string(connection)],
-        )
+        if _one(connection, asked, [sql.Identifier(*name).as_string(connection)]) is False
     }
     if found:
         _say(log, found, "may not be locked by the role of DATABASE_URL")

@@ -219,3 +219,30 @@ def test_the_tables_of_a_moment_are_all_or_it_is_said(server: Server) -> None:
     with psycopg.connect(server.dsn) as link:
         assert sorted(seen.tables) == sorted(".".join(name) for name in tables.names(link))
     assert "public.forgetful" not in seen.tables, "no recovery brings an unlogged table back"
+
+
+def test_a_table_that_is_dropped_as_it_is_looked_at_is_not_taken_for_somebody_elses(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "names", lambda _link: [("public", "plain"), ("public", "gone")])
+    with psycopg.connect(server.dsn) as link:
+        assert moment._not_ours(link, server.log) == set()
+
+
+def test_a_table_that_could_not_be_held_and_is_made_again_meanwhile_is_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, real, asked = ("public", "plain"), tables.names, 0
+
+    def names(link: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+        """It is there again at the third look, which is the last."""
+        nonlocal asked
+        asked += 1
+        return [name for name in real(link) if name != plain or asked == 3]
+
+    monkeypatch.setattr(tables, "names", names)
+    with psycopg.connect(server.dsn) as holder, psycopg.connect(server.dsn) as reader:
+        seen = moment._try(holder, reader, {plain})
+    assert seen is not None
+    assert asked == 3
+    assert (seen.moving, seen.made_meanwhile) == ([], ["public.plain"])
