@@ -99,6 +99,13 @@ def runs_at(*days_ago: float) -> list[Run]:
     return [manifest.new_run("vectordb", NOW - timedelta(days=days)) for days in days_ago]
 
 
+def test_runs_of_one_second_are_in_order() -> None:
+    moments = [NOW + timedelta(milliseconds=each) for each in (0, 1, 250, 999)]
+    ids = [manifest.new_run("vectordb", moment).id for moment in moments]
+    assert ids == sorted(ids)
+    assert all(manifest.parse_id(each).moment == NOW for each in ids)
+
+
 def test_every_young_run_stays_and_of_each_week_before_the_newest() -> None:
     runs = runs_at(0, 1, 13, 15, 16, 22, 30, 100)
     stays = {(NOW - run.moment).days for run in kept(runs, Policy(days=14, weeks=8), NOW)}

@@ -30,6 +30,7 @@ class Lab:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.sent: Counter[str] = Counter()
+        self.stragglers = 0
         self.servers = {each: _serve(self, each) for each in ("blue", "green", "edge")}
         (place / "serves").write_text("blue")
         (place / "blue.up").write_text("one")
@@ -53,6 +54,8 @@ class Lab:
     def answer(self, name: str, path: str) -> tuple[int, str, str]:
         """Status, colour and body of a request to blue, green or the edge."""
         colour = self.serves if name == "edge" else name
+        if name == "edge" and colour == "green" and path.startswith("/v1") and self.stragglers:
+            self.stragglers, colour = self.stragglers - 1, "blue"
         release = self.release(colour)
         if release is None:
             return 502, "nobody", ""
@@ -190,6 +193,26 @@ def test_a_gateway_that_answers_worse_under_traffic_is_taken_back(lab: Lab, roll
     code, steps, _ = roll("--release", "spoils", "--watch", "2")
     assert (code, lab.serves) == (1, "blue")
     assert steps[-2:] == ["switch_back", "drain"] and lab.release("green") is None
+
+
+def test_the_last_requests_of_an_old_worker_of_nginx_are_no_reason_to_go_back(
+    lab: Lab, roll: Any
+) -> None:
+    lab.stragglers = 3
+    code, steps, _ = roll("--release", "two", "--watch", "2")
+    assert (code, lab.serves, lab.stragglers) == (0, "green", 0)
+    assert "switch_back" not in steps
+    assert lab.sent["edge green two"] == 2
+
+
+def test_an_edge_that_goes_on_sending_to_the_old_gateway_is_taken_back(
+    lab: Lab, roll: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_gateway, "SWITCH_S", 1.0)
+    lab.stragglers = 1_000_000
+    code, steps, _ = roll("--release", "two", "--watch", "2")
+    assert (code, lab.serves) == (1, "blue")
+    assert "switch_back" in steps
 
 
 def test_a_command_that_fails_leaves_the_old_gateway_serving(lab: Lab, roll: Any) -> None:
