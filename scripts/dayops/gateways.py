@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -152,6 +153,24 @@ def requests_of(url: str) -> float | None:
     return (
         sum(float(line.rsplit(" ", 1)[1]) for line in rows) if answer.status_code == 200 else None
     )
+
+
+def stands_still(url: str, seconds: float) -> Callable[[], bool]:
+    """Return a look that is true once the gateway's counter has not moved for ``seconds``.
+
+    With ``seconds`` above 0 a gateway that does not tell its counter never stands still.
+    """
+    last: int | float | None = None
+    since = time.monotonic()
+
+    def look() -> bool:
+        nonlocal last, since
+        counted = requests_of(url)
+        if counted is None or counted != last:
+            last, since = counted, time.monotonic()
+        return time.monotonic() - since >= seconds
+
+    return look
 
 
 def host_port(url: str) -> str:

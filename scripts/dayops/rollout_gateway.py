@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from harness.core.errors import HarnessError, TargetError, UsageError
 from scripts.dayops import gateways
@@ -307,15 +306,7 @@ class Rollout:
         if self.environment.has("GATEWAY_DRAINED_CMD"):
             command = self.environment["GATEWAY_DRAINED_CMD"]
             return lambda: succeeds(command, self._words(colour, ""))
-        last: list[Any] = [object(), time.monotonic()]
-
-        def stands_still() -> bool:
-            counted = gateways.requests_of(self.urls[colour])
-            if counted is None or counted != last[0]:
-                last[:] = [counted, time.monotonic()]
-            return bool(time.monotonic() - last[1] >= self.chosen.quiet_s)
-
-        return stands_still
+        return gateways.stands_still(self.urls[colour], self.chosen.quiet_s)
 
     # --- memory and commands ------------------------------------------------------------------
 
