@@ -45,10 +45,12 @@ def value_text(value: object, longest: int = LONGEST) -> str:
 
 
 def shorten(text: str, longest: int) -> str:
-    """Return ``text``, cut with a remark that says how much is missing if it is too long."""
-    if len(text) <= longest:
-        return text
-    return f"{text[:longest]} … ({len(text) - longest:,} more characters in run.jsonl)"
+    """Return ``text``, cut with a remark that says how much is missing if it is too long.
+
+    What is shorter than the remark is not cut: a reader gains nothing by it.
+    """
+    remark = f" … ({len(text) - longest:,} more characters in run.jsonl)"
+    return text if len(text) <= longest + len(remark) else text[:longest] + remark
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -11,6 +11,7 @@ from reports.wording import (
     plain,
     quantity,
     quantity_beside,
+    shorten,
     utc,
     value_text,
 )
@@ -86,6 +87,12 @@ def test_recorded_values_are_shown_as_recorded() -> None:
 
 def test_a_long_value_says_how_much_is_missing() -> None:
     assert value_text("x" * 2500).endswith("… (500 more characters in run.jsonl)")
+
+
+def test_nothing_is_cut_that_is_shorter_than_the_remark_about_it() -> None:
+    for missing in (1, 21, 36):
+        text = "x" * (200 + missing)
+        assert shorten(text, 200) == text
 
 
 def test_a_time_out_of_this_world_is_still_written() -> None:
