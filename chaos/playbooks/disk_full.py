@@ -9,7 +9,7 @@ from harness.drivers.base import Stack
 FULL = 0.7
 """Share of the disk (guide 7)."""
 
-KEEP = ("--keep-days", "7", "--keep-weeks", "4")
+KEEP = ("--prune-only", "--keep-days", "7", "--keep-weeks", "4")
 _SHARE = (
     "max(max by (bucket) (rag_backup_bucket_used_bytes)"
     " / min by (bucket) (rag_backup_bucket_capacity_bytes))"
@@ -45,9 +45,9 @@ DISK_FULL = Playbook(
             "that does not fit is worse than one fewer of last month. Then expand the store.",
             look="`mc du minio/rag-backups` and `df -h` on the object store's host; in Prometheus: "
             "`rag_backup_bucket_used_bytes / rag_backup_bucket_capacity_bytes`.",
-            command="`scripts/backup_qdrant.sh --keep-days 7 --keep-weeks 4 && "
-            "scripts/backup_metadata.sh --keep-days 7 --keep-weeks 4`, which takes one more and "
-            "then prunes, never the newest that restores",
+            command="`scripts/backup_qdrant.sh --prune-only --keep-days 7 --keep-weeks 4 && "
+            "scripts/backup_metadata.sh --prune-only --keep-days 7 --keep-weeks 4`, which needs no "
+            "room, and never takes the newest whole backup that was not found to be bad",
             expect="The share falls below 70 % with the next look into the bucket. If it does not, "
             "only a larger disk helps.",
             way_back="None: what is pruned is gone. Raise --keep-days again once there is room.",

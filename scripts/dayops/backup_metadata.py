@@ -259,11 +259,13 @@ class Backup:
 
 def work(task: Task) -> None:
     """Take the backup, prune."""
+    prune.policy_of(task.arguments)
     with alone(task.environment, STORE):
-        backup = Backup(task, manifest.new_run(STORE))
-        taking.take(task, backup)
+        if not task.arguments.prune_only:
+            taking.take(task, Backup(task, manifest.new_run(STORE)))
+        bucket = Bucket(task.environment)
         taking.clear_out(
-            task, backup, lambda: {"segments": prune.prune_wal(backup.bucket, task.log)}
+            task, bucket, STORE, lambda: {"segments": prune.prune_wal(bucket, task.log)}
         )
 
 

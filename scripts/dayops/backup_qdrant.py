@@ -81,10 +81,21 @@ class Backup:
         }
 
     def _previous(self) -> dict[str, dict[str, Any]]:
-        """Return the entries of the newest backup that can be read, by collection."""
+        """Return the entries of the newest backup that can be read, by collection.
+
+        None of a backup that a verification found to be bad: what it holds is copied anew, and
+        nothing older is asked, for the same object may be behind that.
+        """
         if self.full:
             return {}
         for run in manifest.complete_runs(self.bucket, STORE):
+            if manifest.found_bad(self.bucket, run):
+                self.log.warn(
+                    "backup_bad",
+                    "the last backup was found to be bad: all is copied",
+                    backup=run.id,
+                )
+                return {}
             try:
                 document = manifest.read_manifest(self.bucket, run)
             except Refused as error:
@@ -200,12 +211,17 @@ class Backup:
 
 def work(task: Task) -> None:
     """Clean up after runs that were killed, take the backup, prune."""
+    prune.policy_of(task.arguments)
     with alone(task.environment, STORE):
         backup = Backup(task, manifest.new_run(STORE))
+        # Pruning takes the notes of killed runs away: what they left goes first, so the store
+        # must answer even where no backup is taken.
+        backup.store.server()
         with task.log.step("left_overs") as found:
             found["removed"] = remove_left_snapshots(backup.bucket, backup.store, task.log)
-        taking.take(task, backup)
-        taking.clear_out(task, backup)
+        if not task.arguments.prune_only:
+            taking.take(task, backup)
+        taking.clear_out(task, backup.bucket, STORE)
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -188,8 +188,20 @@ def objects_of(document: Mapping[str, Any]) -> list[Stored]:
     return [stored(entry) for entry in document["objects"]]
 
 
+def found_bad(bucket: Bucket, run: Run) -> bool:
+    """Whether the last verification of this backup found it to be bad."""
+    try:
+        record = json.loads(bucket.read(run.key(VERIFICATION)) or b"{}")
+    except ValueError:
+        return False
+    return isinstance(record, dict) and record.get("ok") is False
+
+
 def is_good(bucket: Bucket, run: Run) -> bool:
-    """Whether the backup has a valid manifest and every object of it is there in its size."""
+    """Whether the backup has a valid manifest, every object of it is there in its size, and no
+    verification has found it to be bad since."""
+    if found_bad(bucket, run):
+        return False
     try:
         document = read_manifest(bucket, run)
     except Refused:

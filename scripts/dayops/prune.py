@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from harness.core.errors import UsageError
 from scripts.dayops import manifest
 from scripts.dayops.bucket import Bucket
 from scripts.dayops.manifest import NAME, STARTED, Run
@@ -40,7 +41,22 @@ def add_options(parser: Any) -> None:
         default=KEEP_WEEKS,
         help="and of each week before, as many back, the newest (%(default)s)",
     )
-    parser.add_argument("--no-prune", action="store_true", help="remove nothing")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--no-prune", action="store_true", help="remove nothing")
+    which.add_argument(
+        "--prune-only", action="store_true", help="take no backup: for a disk that has no room"
+    )
+
+
+def policy_of(arguments: Any) -> Policy:
+    """Return the policy that was asked for. Raises UsageError for a negative number."""
+    for name, value in (
+        ("--keep-days", arguments.keep_days),
+        ("--keep-weeks", arguments.keep_weeks),
+    ):
+        if value < 0:
+            raise UsageError(f"{name} is below 0.", expected="0 or more", actual=value)
+    return Policy(arguments.keep_days, arguments.keep_weeks)
 
 
 def kept(runs: Sequence[Run], policy: Policy, now: datetime) -> set[Run]:
@@ -56,9 +72,9 @@ def kept(runs: Sequence[Run], policy: Policy, now: datetime) -> set[Run]:
 def prune(bucket: Bucket, store: str, policy: Policy, log: Log) -> list[str]:
     """Remove what the policy does not keep; returns the ids of the runs that went.
 
-    The newest good backup stays whatever its age, and so does every object that a kept backup
-    refers to. A manifest goes first and its objects afterwards, so that an interruption never
-    leaves something that looks whole. What interrupted runs left goes as well.
+    The newest good backup (``manifest.is_good``) stays whatever its age, and so does every object
+    that a kept backup refers to. A manifest goes first and its objects afterwards, so that an
+    interruption never leaves something that looks whole. What interrupted runs left goes as well.
     """
     now = datetime.now(UTC)
     complete = list(manifest.complete_runs(bucket, store))

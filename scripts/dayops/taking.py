@@ -42,12 +42,15 @@ def forget(bucket: Bucket, run: Run) -> None:
 
 
 def clear_out(
-    task: Task, backup: Taking, more: Callable[[], dict[str, Any]] = dict[str, Any]
+    task: Task,
+    bucket: Bucket,
+    store: str,
+    more: Callable[[], dict[str, Any]] = dict[str, Any],
 ) -> None:
     """Remove what the policy no longer keeps; ``more`` removes what only this store has."""
     if task.arguments.no_prune:
         return
     with task.log.step("prune") as found:
-        policy = prune.Policy(task.arguments.keep_days, task.arguments.keep_weeks)
-        found["pruned"] = prune.prune(backup.bucket, backup.run.store, policy, task.log)
+        policy = prune.policy_of(task.arguments)
+        found["pruned"] = prune.prune(bucket, store, policy, task.log)
         found.update(more())

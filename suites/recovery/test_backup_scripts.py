@@ -98,35 +98,6 @@ def test_the_nightly_backup_is_whole_and_copies_what_changed(
     )
 
 
-@conformance("maintain/snapshot-nightly", since="0.2")
-@needs("read", "write", "destroy", roles=["vectordb", "objectstore", "edge"])
-def test_pruning_keeps_the_last_good_backup_and_what_it_needs(
-    run_script: RunScript, backups: Backups, write_document: Callable[[], str], evidence: Evidence
-) -> None:
-    """Old backups MUST go by policy, never the last good one nor an object that it refers to."""
-    write_document()
-    old = taken(run_script(VECTORS))
-    # The newest backup refers to the objects of the old one, for nothing has changed.
-    ran = run_script(VECTORS, "--keep-days", "0", "--keep-weeks", "0")
-    newest = taken(ran)
-    left = backups.runs("vectordb")
-    evidence.require(
-        "the last good backup stays, though the policy keeps nothing",
-        newest in left,
-        expected=newest,
-        actual=left,
-    )
-    evidence.require("the others are gone", left == [newest], expected=[newest], actual=left)
-    there = backups.keys()
-    needed = [each["key"] for each in backups.manifest(newest)["objects"]]
-    evidence.require(
-        "what the kept backup refers to is still there",
-        all(key in there for key in needed),
-        expected=needed,
-        actual=[key for key in there if key.startswith(old[:10])],
-    )
-
-
 @conformance("recovery/partial-backup", since="0.2")
 @needs("read", "write", "destroy", roles=["vectordb", "objectstore", "edge"])
 def test_an_interrupted_backup_never_looks_whole(

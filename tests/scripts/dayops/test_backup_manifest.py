@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import pytest
 from harness.core.errors import UsageError
 from scripts.dayops import manifest
 from scripts.dayops.manifest import Run
-from scripts.dayops.prune import Policy, kept
+from scripts.dayops.prune import Policy, add_options, kept, policy_of
 from scripts.dayops.scratch_collections import minor, refuse_versions
 from scripts.dayops.script import Refused
 from scripts.dayops.vectorstore import Server
@@ -118,6 +119,29 @@ def test_every_young_run_stays_and_of_each_week_before_the_newest() -> None:
 
 def test_a_policy_of_nothing_keeps_nothing_by_itself() -> None:
     assert kept(runs_at(1, 2, 3), Policy(days=0, weeks=0), NOW) == set()
+
+
+@pytest.mark.parametrize(
+    ("record", "bad"),
+    [
+        (None, False),
+        ({"ok": True}, False),
+        ({"ok": False}, True),
+        ({"found": "a record of another make"}, False),
+        ([], False),
+    ],
+)
+def test_a_backup_is_bad_once_a_verification_said_so(run: Run, record: Any, bad: bool) -> None:
+    assert manifest.found_bad(Told(record), run) is bad  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("option", ["--keep-days", "--keep-weeks"])
+def test_a_policy_of_less_than_nothing_is_refused(option: str) -> None:
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    with pytest.raises(UsageError, match=f"{option} is below 0"):
+        policy_of(parser.parse_args([option, "-1"]))
+    assert policy_of(parser.parse_args([option, "0"])) in (Policy(0, 8), Policy(14, 0))
 
 
 @pytest.mark.parametrize(
