@@ -65,6 +65,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+def command_line(pid: int) -> bytes:
+    """What a process calls itself, empty once it is gone; nginx adds what its worker is doing."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0"
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 @dataclass
 class Running:
     """A running edge with what it logged."""
@@ -100,7 +108,9 @@ class Running:
         return dict(self.ask(headers=headers)[2]["headers"])
 
     def switch(self, port: int, until: Callable[[int, dict[str, str]], bool]) -> None:
-        """Reload; returns once ten fresh connections in a row got what was asked for."""
+        """Reload; returns once ten fresh connections in a row got what was asked for, and the
+        workers before it accept no more: on a busy machine one of them may take a late one."""
+        before = self.workers()
         self.edge.write(port)
         self.process.send_signal(signal.SIGHUP)
         deadline, in_a_row = time.monotonic() + 15, 0
@@ -108,6 +118,14 @@ class Running:
             assert time.monotonic() < deadline, "the reload took no effect"
             status, headers, _ = self.ask()
             in_a_row = in_a_row + 1 if until(status, headers) else 0
+        while accepting := [pid for pid in before if b"worker process\0" in command_line(pid)]:
+            assert time.monotonic() < deadline, f"workers {accepting} were never told to end"
+            time.sleep(0.01)
+
+    def workers(self) -> list[int]:
+        """The processes that nginx's own one has started."""
+        pid = self.process.pid
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def back_to_blue(self) -> None:
         self.switch(self.blue.port, lambda _, headers: headers.get("x-gateway-colour") == "blue")
