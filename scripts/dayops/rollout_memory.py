@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from harness.core.errors import TargetError
 from scripts.dayops.environment import Environment
-from scripts.dayops.script import Busy
+from scripts.dayops.script import locked
 
 
 @dataclass
@@ -61,15 +60,8 @@ class Keeper:
     def alone(self) -> Iterator[None]:
         """Keep other runs away; the lock dies with the process. Raises Busy."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Busy(
-                    "Another roll-out of this gateway is under way.",
-                    expected="one at a time",
-                    next_step="run this again when it has ended",
-                ) from None
+        what = "Another roll-out of this gateway is under way."
+        with locked(self.path.with_suffix(".lock"), what):
             yield
 
     def load(self) -> Memory:

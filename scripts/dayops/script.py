@@ -261,18 +261,30 @@ def alone(environment: Environment, *stores: str, wait_s: float = WAIT_S) -> Ite
     with contextlib.ExitStack() as held:
         for store in sorted(stores):
             name = hashlib.sha256(f"{where} {store}".encode()).hexdigest()[:16]
-            file = held.enter_context((place / f"{name}.lock").open("w"))
-            deadline = time.monotonic() + wait_s
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise Busy(
-                            f"Another run works on the backups of {store}.",
-                            expected=f"it to end within {wait_s:.0f} s",
-                            next_step="run this again when it has ended",
-                        ) from None
-                    time.sleep(0.1)
+            what = f"Another run works on the backups of {store}."
+            held.enter_context(locked(place / f"{name}.lock", what, wait_s=wait_s))
+        yield
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the lock of a file while the body runs; it dies with the process, however it ends.
+
+    Raises:
+        Busy: ``what``; somebody else holds it, and still does after ``wait_s`` seconds.
+    """
+    with path.open("w") as file:
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise Busy(
+                        what,
+                        expected=f"it to end within {wait_s:.0f} s" if wait_s else "one at a time",
+                        next_step="run this again when it has ended",
+                    ) from None
+                time.sleep(0.1)
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import tempfile
@@ -18,7 +17,7 @@ from harness.checks.agreement import compare_stores
 from harness.core.errors import TargetError
 from scripts.dayops import postgres
 from scripts.dayops.environment import Environment
-from scripts.dayops.script import Busy
+from scripts.dayops.script import locked
 from scripts.dayops.vectorstore import VectorStore
 
 ASK_S = 10.0
@@ -167,13 +166,6 @@ def alone(environment: Environment) -> Iterator[None]:
     place.mkdir(mode=0o700, exist_ok=True)
     where = f"{environment['QDRANT_URL']} {environment['QDRANT_ALIAS']}"
     name = hashlib.sha256(where.encode()).hexdigest()[:16]
-    with (place / f"promotion-{name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(
-                "Another promotion behind this alias is under way.",
-                expected="one at a time",
-                next_step="run this again when it has ended",
-            ) from None
+    what = "Another promotion behind this alias is under way."
+    with locked(place / f"promotion-{name}.lock", what):
         yield

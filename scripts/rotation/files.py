@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import UsageError
-from scripts.dayops.script import Busy
+from scripts.dayops.script import locked
 
 
 def write(path: Path, text: str) -> None:
@@ -54,15 +53,8 @@ def alone(path: Path) -> Iterator[None]:
     Raises:
         Busy: one is under way.
     """
-    with path.with_name(f".{path.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(
-                "Another rotation of this key is under way.",
-                expected="one at a time",
-                next_step="run this again when it has ended",
-            ) from None
+    what = "Another rotation of this key is under way."
+    with locked(path.with_name(f".{path.name}.lock"), what):
         yield
 
 

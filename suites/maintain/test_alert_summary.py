@@ -22,6 +22,11 @@ from harness.drivers.base import Stack, Volume
 ALERT = "RAG_Leakage_Found"
 LIMIT_S = 5.0
 WORDS = "purged, and the review is written"
+FIRES_S = 10.0
+"""How long the alert is held firing."""
+GIVE_OR_TAKE_S = 4.0
+"""An evaluation and a scrape at either end; far less than FIRES_S, so that no time at all, or a
+time in other units, is told from the right one."""
 
 
 @contextlib.contextmanager
@@ -88,7 +93,7 @@ def test_lists_what_fired_and_what_it_led_to(
         if fired is None:
             raise Inconclusive(f"{ALERT} did not fire: {watch.state} {watch.problem}")
         cause.enter_context(acknowledged(stack, ALERT))
-        time.sleep(3.0)
+        time.sleep(max(0.0, fired + FIRES_S - time.time()))
         during = [each for each in summary(began - 1)["fired"] if each["alert"] == ALERT]
         evidence.require(
             "while it fires, the summary names the alert, its severity and its runbook",
@@ -105,9 +110,13 @@ def test_lists_what_fired_and_what_it_led_to(
     while watch.state != "inactive" and time.monotonic() < deadline:
         time.sleep(0.2)
     # A stretch counts as over once it has been silent for two steps of the query.
-    time.sleep(3.0)
-    after = summary(began - 1)
-    entries = [each for each in after["fired"] if each["alert"] == ALERT]
+    while True:
+        after = summary(began - 1)
+        entries = [each for each in after["fired"] if each["alert"] == ALERT]
+        if not any(each["ongoing"] for each in entries) or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    over = time.time()
     evidence.require(
         "once it is over, the summary names the alert still",
         len(entries) == 1 and not entries[0]["ongoing"],
@@ -117,8 +126,8 @@ def test_lists_what_fired_and_what_it_led_to(
     lasted = ended - fired
     evidence.require(
         "and for how long it fired",
-        abs(entries[0]["seconds"] - lasted) <= 5.0,
-        expected=f"{lasted:.0f} s, give or take 5",
+        lasted >= FIRES_S and abs(entries[0]["seconds"] - lasted) <= GIVE_OR_TAKE_S,
+        expected=f"{lasted:.0f} s (at least {FIRES_S:g}), give or take {GIVE_OR_TAKE_S:g}",
         actual=f"{entries[0]['seconds']} s",
     )
     led_to = entries[0]["led_to"]
@@ -141,7 +150,7 @@ def test_lists_what_fired_and_what_it_led_to(
         expected="the dead-man's switch fires",
         actual=after["alive"],
     )
-    later = [each for each in summary(time.time() - 2)["fired"] if each["alert"] == ALERT]
+    later = [each for each in summary(over)["fired"] if each["alert"] == ALERT]
     evidence.require(
         "what was over before the time it covers is not in it",
         not later,

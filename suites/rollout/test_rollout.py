@@ -180,7 +180,7 @@ def test_a_gateway_that_is_never_ready_gets_no_request(
     ran, seen = refused(rollout, evidence, NEVER_READY, "--ready-s", "30")
     evidence.require(
         "the new gateway was up, and said that it is not ready",
-        seen and "503" in ran.stderr,
+        seen and "503" in ran.stderr and "/readyz to answer 200" in ran.stderr,
         expected="503 from /readyz",
         actual=ran.told,
     )
