@@ -30,6 +30,7 @@ from scripts.dayops.alert_history import (
     runbooks,
     since_yesterday_evening,
     told,
+    unwatched,
 )
 from scripts.dayops.environment import Environment, table
 
@@ -94,7 +95,8 @@ def moment(text: str) -> datetime:
 
 
 def summarise(environment: Environment, since: datetime, now: datetime) -> dict[str, Any]:
-    """Return what fired, one entry a stretch, and whether the dead-man's switch was alive.
+    """Return what fired, one entry a stretch, whether the dead-man's switch is alive, and of which
+    times nothing is known.
 
     Raises:
         TargetError: Prometheus or Alertmanager does not answer.
@@ -126,6 +128,10 @@ def summarise(environment: Environment, since: datetime, now: datetime) -> dict[
         "until": now.isoformat(timespec="seconds"),
         "fired": entries,
         "alive": any(each.ongoing for each in beats),
+        "unknown": [
+            {"from": stamp(began), "to": stamp(ended)}
+            for began, ended in unwatched(beats, since.timestamp(), now.timestamp())
+        ],
     }
 
 
@@ -154,7 +160,7 @@ def in_words(summary: dict[str, Any]) -> str:
     if entries:
         lines[0] += f": {len(entries)}, of them {pages} that page"
     else:
-        lines.append("Nothing fired.")
+        lines.append("Nothing fired" + (" that is known of." if summary["unknown"] else "."))
     for each in entries:
         labels = " ".join(f"{name}={value}" for name, value in sorted(each["labels"].items()))
         lines += [
@@ -165,6 +171,9 @@ def in_words(summary: dict[str, Any]) -> str:
         lines += [f"    {labels}"] if labels else []
         lines += [f"    told: {', '.join(each['receivers'])}"] if each["receivers"] else []
         lines += [f"    {each['runbook']}"] if each["runbook"] else []
+    for each in summary["unknown"]:
+        gap = f"Not known: what fired from {each['from']} to {each['to']}"
+        lines += ["", f"{gap}. No rule was evaluated, or Prometheus has not kept it."]
     if not summary["alive"]:
         lines += ["", "The dead-man's switch does not fire: alerts may not reach anybody."]
     return "\n".join(lines)

@@ -21,6 +21,8 @@ MOST_POINTS = 10_000
 """Prometheus answers a range query with at most 11,000 points a series."""
 
 LEAST_STEP_S = 1.0
+UNWATCHED_S = 60.0
+"""A shorter lack of the dead-man's switch is a restart, or a step of the query."""
 _OWN_LABELS = frozenset({"__name__", "alertname", "alertstate"})
 
 
@@ -117,6 +119,19 @@ def fired(
                 stretch = []
             stretch.append(at)
     return sorted(found, key=lambda each: (each.began, each.alert))
+
+
+def unwatched(beats: Iterable[Firing], since: float, until: float) -> list[tuple[float, float]]:
+    """Return from when to when (UTC seconds) nothing is known, for the dead-man's switch, which
+    fires whenever rules are evaluated, did not."""
+    found, known = [], since
+    for each in sorted(beats, key=lambda each: each.began):
+        if each.began - known >= UNWATCHED_S:
+            found.append((known, each.began))
+        known = max(known, until if each.ongoing else each.ended)
+    if until - known >= UNWATCHED_S:
+        found.append((known, until))
+    return found
 
 
 def acknowledgements(alertmanager: str) -> list[Acknowledgement]:

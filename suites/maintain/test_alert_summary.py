@@ -18,6 +18,7 @@ from harness import conformance, needs
 from harness.core.errors import NotAllowed, TargetError
 from harness.core.evidence import Evidence, Inconclusive
 from harness.drivers.base import Stack, Volume
+from harness.drivers.reference import ReferenceStack
 
 ALERT = "RAG_Leakage_Found"
 LIMIT_S = 5.0
@@ -150,6 +151,17 @@ def test_lists_what_fired_and_what_it_led_to(
         expected="the dead-man's switch fires",
         actual=after["alive"],
     )
+    if isinstance(stack, ReferenceStack):
+        # It was booted by this run, minutes ago: of the day before nothing can be known.
+        day_before = time.time() - 86_400
+        unknown = summary(day_before)["unknown"]
+        evidence.require(
+            "what it can't know is not told as a quiet time",
+            bool(unknown)
+            and abs(datetime.fromisoformat(unknown[0]["from"]).timestamp() - day_before) <= 2,
+            expected="not known from the first moment on",
+            actual=unknown,
+        )
     later = [each for each in summary(over)["fired"] if each["alert"] == ALERT]
     evidence.require(
         "what was over before the time it covers is not in it",

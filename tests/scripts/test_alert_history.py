@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 from scripts import alert_summary
-from scripts.dayops.alert_history import Acknowledgement, Firing, fired, since_yesterday_evening
+from scripts.dayops.alert_history import (
+    Acknowledgement,
+    Firing,
+    fired,
+    since_yesterday_evening,
+    unwatched,
+)
 
 LABELS = {"alertname": "Hot", "alertstate": "firing", "severity": "page"}
 
@@ -127,3 +133,27 @@ def test_a_server_that_is_no_prometheus_is_no_quiet_night(
         assert alert_summary.main([]) == 2
     streams = capsys.readouterr()
     assert not streams.out and "no series" in streams.err
+
+
+def beat(began: float, ended: float, ongoing: bool = False) -> Firing:
+    return Firing("RAG_Dead_Mans_Switch", {}, began, ended, ongoing)
+
+
+@pytest.mark.parametrize(
+    ("beats", "unknown"),
+    [
+        ([], [(0, 1000)]),
+        ([beat(0, 990, True)], []),
+        ([beat(59, 990, True)], []),
+        ([beat(60, 990, True)], [(0, 60)]),
+        ([beat(0, 300), beat(359, 990, True)], []),
+        ([beat(0, 300), beat(400, 990, True)], [(300, 400)]),
+        ([beat(400, 990, True), beat(0, 300)], [(300, 400)]),
+        ([beat(0, 700), beat(100, 200), beat(710, 940)], [(940, 1000)]),
+        ([beat(0, 941)], []),
+    ],
+)
+def test_a_time_without_the_dead_mans_switch_is_not_known(
+    beats: list[Firing], unknown: list[tuple[float, float]]
+) -> None:
+    assert unwatched(beats, 0, 1000) == unknown
